@@ -1,0 +1,69 @@
+"""Digests: parsing their written form and computing several over one pass of the bytes.
+
+It must not know where checksums come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from medfetch.errors import RecipeError
+from medfetch.types import Checksum
+
+HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+STRONG = {"sha256", "sha512"}
+BLOCK = 1 << 20
+"""Bytes read at once when a file on disk is hashed."""
+
+
+def parse(text: str) -> Checksum:
+    """``"md5:70e2…"`` → Checksum.
+
+    Raises:
+        RecipeError: the algorithm is unknown or the digest has the wrong length.
+    """
+    algorithm, _, digest = text.strip().partition(":")
+    algorithm, digest = algorithm.lower(), digest.strip().lower()
+    if algorithm not in HEX_LENGTH:
+        raise RecipeError(f"unknown checksum algorithm in {text!r}; known: {', '.join(HEX_LENGTH)}")
+    if not re.fullmatch(r"[0-9a-f]{%d}" % HEX_LENGTH[algorithm], digest):
+        raise RecipeError(f"{algorithm} checksum {digest!r} is not {HEX_LENGTH[algorithm]} hexadecimal digits")
+    return Checksum(algorithm, digest)
+
+
+class Hasher:
+    """SHA-256 of a stream, and whatever other algorithms its published checksums need."""
+
+    def __init__(self, published: Iterable[Checksum] = ()) -> None:
+        self.published = tuple(published)
+        self.length = 0
+        self._hashes = {name: hashlib.new(name) for name in {"sha256", *(c.algorithm for c in self.published)}}
+
+    def update(self, data: bytes | memoryview) -> None:
+        self.length += len(data)
+        for hash_ in self._hashes.values():
+            hash_.update(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._hashes["sha256"].hexdigest()
+
+    def mismatch(self) -> tuple[Checksum, Checksum] | None:
+        """The first published checksum that the bytes do not have, with what they have instead; None if all agree."""
+        for expected in self.published:
+            actual = Checksum(expected.algorithm, self._hashes[expected.algorithm].hexdigest())
+            if actual != expected:
+                return expected, actual
+        return None
+
+
+def hash_file(path: Path, published: Iterable[Checksum] = ()) -> Hasher:
+    """Reads a whole file through a Hasher."""
+    hasher = Hasher(published)
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            hasher.update(block)
+    return hasher

@@ -1,0 +1,100 @@
+"""What a source is, and how one is found by name.
+
+A source translates between a host and the types of ``types.py``. It opens no file, sleeps nowhere,
+retries nothing, and knows no secret: all it may touch of the network is the ``Net`` it is handed.
+It must not import ``net``, ``state``, ``cache``, ``cli`` or another source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from medfetch.errors import UsageProblem
+from medfetch.types import Entry, Group, RemoteFile, Selection, Traits
+
+
+class Net(Protocol):
+    """All that a source may touch of the network; retries, pacing, credentials and logging are inside."""
+
+    def endpoint(self, name: str) -> str:
+        """The base address of one of the source's ``Traits.endpoints``, or its replacement. No trailing slash."""
+
+    def replaced(self, name: str) -> bool:
+        """Whether that endpoint was set by the person (a mirror, the sandbox) rather than by the source."""
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+        """GET → ``requests.Response`` with a status below 400.
+
+        Raises: Refused, Retryable (after retries), Unreachable, and UsageProblem when offline.
+        """
+
+    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
+        """POST, likewise."""
+
+
+class Source(Protocol):
+    """One kind of host."""
+
+    name: ClassVar[str]
+    """The ``source:`` of a route."""
+    traits: ClassVar[Traits]
+
+    def locate(self, text: str) -> dict[str, Any]:
+        """``source:TEXT`` as a person types it → the locator a recipe's route would have.
+
+        Raises: UsageProblem, saying what was expected.
+        """
+
+    def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Entry]:
+        """Everything under a locator that the selection wants, lazily and in a stable order.
+
+        ``selection`` may be used to ask the host for less; the caller filters again, and applies ``limit``.
+        May be called twice. Paths are unique; those of two routes for the same content are the same.
+        Raises: RecipeError for a bad locator; what Net raises.
+        """
+
+
+@runtime_checkable
+class Members(Protocol):
+    """A source whose groups are listed when their turn comes."""
+
+    def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
+        """The files of a group, in a stable order."""
+
+
+BUILTIN = {
+    "http": "medfetch.sources.http:Http",
+    "idc": "medfetch.sources.idc:Idc",
+    "s3": "medfetch.sources.s3:S3",
+    "tcia": "medfetch.sources.tcia:Tcia",
+}
+ENTRY_POINTS = "medfetch.sources"
+
+
+def names() -> list[str]:
+    """Built-in and third-party sources, sorted."""
+    return sorted({*BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def get(name: str) -> Source:
+    """The source of that name, imported on first use.
+
+    Raises:
+        UsageProblem: no such source, two packages claim the name, or a third-party one fails to import.
+    """
+    plugins = [point for point in entry_points(group=ENTRY_POINTS) if point.name == name]
+    if len(plugins) + (name in BUILTIN) > 1:
+        claims = ["medfetch"] * (name in BUILTIN) + [point.value for point in plugins]
+        raise UsageProblem(f"the source {name!r} is claimed by {' and '.join(claims)}", hint="uninstall one of them")
+    if plugins:
+        try:
+            return plugins[0].load()()  # type: ignore[no-any-return]
+        except Exception as error:
+            raise UsageProblem(f"the source {name!r} ({plugins[0].value}) failed to load: {error}") from error
+    if name not in BUILTIN:
+        raise UsageProblem(f"there is no source {name!r}", hint=f"known sources: {', '.join(names())}")
+    module, _, attribute = BUILTIN[name].partition(":")
+    return getattr(import_module(module), attribute)()  # type: ignore[no-any-return]

@@ -1,0 +1,218 @@
+"""The data that flows through medfetch: frozen dataclasses without behaviour.
+
+This module imports nothing of medfetch; everything else may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Assurance(StrEnum):
+    """How sure medfetch is that a file's bytes are the ones its publisher meant."""
+
+    PUBLISHED = "published"
+    """They matched a checksum from the host or the recipe."""
+    SIZE_ONLY = "size-only"
+    """Only their length was known beforehand."""
+    FIRST_SEEN = "first-seen"
+    """Nothing was known: our own SHA-256 is recorded, and the next fetch must equal it."""
+
+
+class Level(StrEnum):
+    """How a dataset is opened to a person, from the widest door to none."""
+
+    OPEN = "open"
+    ACCOUNT = "account"
+    TERMS = "terms"
+    JOIN = "join"
+    CREDENTIALED = "credentialed"
+    APPLICATION = "application"
+    PAID = "paid"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A digest and its algorithm (a hashlib name); written ``md5:70e2…``."""
+
+    algorithm: str
+    hex: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A step that only a person can take before bytes may flow."""
+
+    name: str
+    kind: str
+    """account, token, terms, training, application, approval, join, payment or link."""
+    do: str
+    at: str | None = None
+    """The address where it is done."""
+    wait: str | None = None
+    """The usual waiting time, where a source says so."""
+    credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to obtain a part: a source and what that source calls the data."""
+
+    source: str
+    locator: Mapping[str, Any]
+    """The source's own words, validated by the recipe schema and by that source."""
+    requires: tuple[Requirement, ...] = ()
+    third_party: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A named piece of a dataset that can be fetched alone; its routes are alternatives, best first."""
+
+    name: str
+    routes: tuple[Route, ...]
+    default: bool = True
+    summary: str | None = None
+    licence: Mapping[str, str] | None = None
+    size: int | None = None
+    """Bytes to download, as published."""
+    unpacked: int | None = None
+    """Bytes after unpacking, as published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    level: Level
+    requires: tuple[Requirement, ...] = ()
+    terms: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a dataset is and how it is obtained; see ``recipe.schema.json`` for the file format."""
+
+    id: str
+    name: str
+    summary: str
+    parts: tuple[Part, ...]
+    access: Access
+    version: str | None = None
+    licence: Mapping[str, str] | None = None
+    citations: tuple[str, ...] = ()
+    homepage: str | None = None
+    status: Mapping[str, str] = field(default_factory=dict)
+    modality: tuple[str, ...] = ()
+    anatomy: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    subjects: int | None = None
+    size: int | None = None
+    """Bytes of the default parts, as published."""
+    evidence: tuple[Mapping[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
+    digest: str = ""
+    """SHA-256 of the recipe's content: a plan made from another content is stale."""
+    origin: str = ""
+    """The file it was read from, or the name it was made from (``tcia:NSCLC-Radiomics``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpack:
+    """What to do with an archive once it is verified."""
+
+    kind: str
+    """zip, tar, 7z, or ``dicom-zip`` (an NBIA series: instances are renamed to their SOPInstanceUID)."""
+    into: str = ""
+    """The folder that receives the members, relative to the dataset's home; empty is the home itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One thing to fetch.
+
+    ``path`` is where it goes, a relative POSIX path in the dataset's home; with ``dicom`` it is only the
+    folder, and the file is named ``<SOPInstanceUID>.dcm`` after its own header, so that all routes leave
+    the same tree. ``key`` is the source's name for exactly this content. ``urls`` are stable links, best
+    first. ``pieces``, where given, are fetched instead of ``urls`` and joined in that order.
+    """
+
+    path: str
+    key: str
+    urls: tuple[str, ...] = ()
+    size: int | None = None
+    """Bytes."""
+    checksums: tuple[Checksum, ...] = ()
+    etag: str | None = None
+    """The strong entity tag under ``urls[0]``, where a listing told it: resuming needs no other note."""
+    facets: Mapping[str, str] = field(default_factory=dict)
+    unpack: Unpack | None = None
+    dicom: bool = False
+    credential: str | None = None
+    """Name of the secret to send along (see ``credentials.py``); never the secret."""
+    pieces: tuple[RemoteFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that belong together and are planned as one, such as a DICOM series.
+
+    The source lists its members when its turn comes, so a plan of a million series holds a million rows,
+    not a hundred million. Where the host also hands the group out as one ``archive``, that is tried first.
+    """
+
+    path: str
+    """The folder of its files, a relative POSIX path in the dataset's home."""
+    key: str
+    files: int | None = None
+    """How many files it must have; fewer is an error."""
+    size: int | None = None
+    """Bytes, as the index says."""
+    facets: Mapping[str, str] = field(default_factory=dict)
+    archive: RemoteFile | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    """What the source needs to list the members: a bucket, a host."""
+
+
+Entry = RemoteFile | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries are wanted: a value of each facet must match (shell patterns), ``limit`` caps their number."""
+
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request for bytes."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is true of a source's hosts, as data that the core enforces."""
+
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Base addresses by name; each can be replaced by ``endpoints:`` or ``MEDFETCH_ENDPOINT_<NAME>``."""
+    facets: tuple[str, ...] = ("path",)
+    """What ``--select`` can ask for."""
+    connections: int = 4
+    """At once to one host, over all medfetch processes on one cache."""
+    patience: float = 60.0
+    """Seconds without a useful byte after which a transfer is given up and resumed."""
+    ranges: bool = True
+    """False where archives are built on the fly: a partial is worth nothing."""
+    offline: bool = False
+    """True where resolving needs no network."""
