@@ -1,0 +1,202 @@
+"""Where things lie in the cache, and how bytes become durable. It must not know what the files mean.
+
+    CACHE/
+      CACHEDIR.TAG
+      .medfetch/hosts/<host>/            slots and pauses, shared by all processes
+      <dataset>/<version>/               the home: whole, verified files …
+        .medfetch/
+          ledger.sqlite                  … each with size, digest and origin
+          receipt.json
+          get.lease                      who is working here
+          plans/<plan>/plan.json, 00000.sqlite, 00000.lease
+          partial/                       bytes on their way
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from medfetch.errors import CacheError, DiskFull
+
+INNER = ".medfetch"
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of medfetch (https://bford.info/cachedir/).\n"
+NO_VERSION = "current"
+"""The folder of a dataset whose publisher names no version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder of one dataset in one version; only paths, nothing is touched."""
+
+    root: Path
+
+    @property
+    def inner(self) -> Path:
+        return self.root / INNER
+
+    @property
+    def ledger(self) -> Path:
+        return self.inner / "ledger.sqlite"
+
+    @property
+    def receipt(self) -> Path:
+        return self.inner / "receipt.json"
+
+    @property
+    def plans(self) -> Path:
+        return self.inner / "plans"
+
+    @property
+    def partial(self) -> Path:
+        return self.inner / "partial"
+
+    @property
+    def lease(self) -> Path:
+        return self.inner / "get.lease"
+
+    @property
+    def cache(self) -> Path:
+        return self.root.parent.parent
+
+
+def home(cache: Path, dataset: str, version: str | None) -> Home:
+    return Home(cache / dataset / quote(version or NO_VERSION, safe="+@ "))
+
+
+def homes(cache: Path) -> Iterator[Home]:
+    """All dataset homes of a cache, in order."""
+    for inner in sorted(cache.glob(f"[!.]*/*/{INNER}")):
+        yield Home(inner.parent)
+
+
+def hosts_folder(cache: Path) -> Path:
+    return cache / INNER / "hosts"
+
+
+def prepare(home: Home, *, private: bool) -> None:
+    """Makes the folders of a home; ``private`` (data under an agreement) keeps other users of the machine out.
+
+    Raises: CacheError where the cache cannot be written.
+    """
+    cache = home.cache
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        tag = cache / "CACHEDIR.TAG"
+        if not tag.exists():
+            tag.write_text(TAG)
+        home.root.parent.mkdir(exist_ok=True)
+        home.root.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+        if private:
+            home.root.chmod(0o700)
+        for folder in (home.inner, home.plans, home.partial):
+            folder.mkdir(exist_ok=True)
+        hosts_folder(cache).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(cache, error) from error
+
+
+def unusable(path: Path, error: OSError) -> CacheError | DiskFull:
+    """The error for a system call that failed in the cache."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"the disk of {path} is full", hint="make room and run the same command again; nothing complete is lost"
+        )
+    return CacheError(
+        f"the cache at {path} cannot be used: {error.strerror or error}",
+        hint="choose another with --cache DIR or MEDFETCH_CACHE",
+    )
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns the operating system's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, InterruptedError):
+            raise
+        raise unusable(path, error) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this user may still write where ``path`` lies (or will lie)."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def is_network(path: Path) -> bool:
+    """Whether a path lies on a file system of another machine, where SQLite's WAL does not work."""
+    remote = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "pvfs2"}
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:
+        return False
+    inside = [(len(point), kind) for point, kind in mounts if path.resolve().is_relative_to(point)]
+    return bool(inside) and (max(inside)[1] in remote or max(inside)[1].startswith("fuse."))
+
+
+@functools.cache
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def sync_folder(folder: Path) -> None:
+    """Everything written so far on the file system of ``folder`` reaches the disk.
+
+    One syncfs for a thousand files costs a third of an fsync for each of them.
+    """
+    if _libc() is None:
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if _libc().syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replaces a JSON file in one step."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content; None where there is none.
+
+    Raises: CacheError where it is broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CacheError(f"{path} cannot be read: {error}", hint="medfetch gc, or remove the file") from error

@@ -1,0 +1,152 @@
+"""Settings: flags before environment before the configuration file before defaults.
+
+The only reader of os.environ. It must not know what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import certifi
+import platformdirs
+import yaml
+
+from medfetch import __version__
+from medfetch.errors import UsageProblem
+
+UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run can be told from outside; picklable, and free of secrets."""
+
+    cache: Path
+    recipes: tuple[Path, ...] = ()
+    """Directories of recipes that go before the built-in ones."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Base addresses that replace a source's own, by endpoint name (``tcia``, ``idc_gcs``)."""
+    offline: bool = False
+    sandbox: bool = False
+    jobs: int = 16
+    """Connections of one run, over all its processes; a source's own limit for its hosts goes before."""
+    processes: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
+    limit_rate: int | None = None
+    """Bytes per second, all connections together."""
+    tries: int = 5
+    """Attempts in a row without progress before a link is given up."""
+    backoff: float = 1.0
+    """Seconds before the second attempt; doubled each time, with jitter, up to a minute."""
+    patience: float | None = None
+    """Seconds without a useful byte, in place of the source's own."""
+    reserve: int = 100 * 10**6
+    """Bytes of the disk that are never used."""
+    user_agent: str = f"medfetch/{__version__}"
+    netrc: Path = field(default_factory=lambda: Path("~/.netrc").expanduser())
+    ca_bundle: str = field(default_factory=certifi.where)
+
+    def as_sandboxed(self, endpoints: Mapping[str, str]) -> Settings:
+        """The same settings against the sandbox: other hosts, and a cache of its own inside the cache."""
+        return replace(
+            self, cache=self.cache / ".sandbox", endpoints={**self.endpoints, **endpoints}, sandbox=True, backoff=0.2
+        )
+
+
+def parse_size(text: str) -> int:
+    """``20M``, ``1.5G``, ``125 GB`` → bytes, in decimal units.
+
+    Raises: UsageProblem for anything else.
+    """
+    match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(B?)\s*", text, re.IGNORECASE)
+    try:
+        return int(float(match[1]) * UNITS[match[2].upper()])  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise UsageProblem(f"{text!r} is not a size", hint="write it like 20M or 1.5G (bytes, decimal units)") from None
+
+
+def default_cache() -> Path:
+    """``cache/`` of a source checkout, else the user's cache directory."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "cache" / "README.md").is_file() and (checkout / "pyproject.toml").is_file():
+        return checkout / "cache"
+    return Path(platformdirs.user_cache_dir("medfetch"))
+
+
+def load(**flags: Any) -> Settings:
+    """Settings from all layers; a flag that is None counts as not given.
+
+    Raises: UsageProblem naming the variable, or the file and key, that is wrong.
+    """
+    environment = os.environ
+    path = Path(environment.get("MEDFETCH_CONFIG") or Path(platformdirs.user_config_dir("medfetch")) / "config.yaml")
+    values: dict[str, Any] = {"cache": default_cache()}
+    endpoints: dict[str, str] = {}
+    for where, layer in (
+        (str(path), _from_file(path)),
+        ("the environment", _from_environment(environment)),
+        ("the command line", {key: value for key, value in flags.items() if value is not None}),
+    ):
+        endpoints.update(layer.pop("endpoints", {}))
+        for key, value in layer.items():
+            values[key] = _converted(key, value, where)
+    return Settings(**values, endpoints={name: address.rstrip("/") for name, address in endpoints.items()})
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("endpoints", {}), dict):
+        raise UsageProblem(f"{path}: expected a mapping of settings")
+    return content
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {"endpoints": {}}
+    for name, value in environment.items():
+        if not name.startswith("MEDFETCH_") or not value:
+            continue
+        key = name.removeprefix("MEDFETCH_").lower()
+        if key.startswith("endpoint_"):
+            values["endpoints"][key.removeprefix("endpoint_")] = value
+        elif key != "config":
+            values[key] = value
+    if netrc := environment.get("NETRC"):
+        values["netrc"] = netrc
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if environment.get(name):
+            values.setdefault("ca_bundle", environment[name])
+    return values
+
+
+def _converted(key: str, value: Any, where: str) -> Any:
+    """A layer's value in the type that Settings wants."""
+    if key in ("cache", "netrc"):
+        return Path(value).expanduser().absolute()
+    if key == "recipes":
+        paths = value.split(os.pathsep) if isinstance(value, str) else value
+        return tuple(Path(path).expanduser().absolute() for path in paths)
+    try:
+        if key in ("limit_rate", "reserve"):
+            return value if isinstance(value, int) else parse_size(str(value))
+        if key in ("jobs", "processes", "tries"):
+            if int(value) < 1:
+                raise ValueError
+            return int(value)
+        if key in ("backoff", "patience"):
+            return float(value)
+    except ValueError:
+        raise UsageProblem(f"{where}: {key} is {value!r}, expected a positive number") from None
+    if key in ("offline", "sandbox"):
+        return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
+    if key in ("user_agent", "ca_bundle"):
+        return str(value)
+    raise UsageProblem(f"{where}: there is no setting {key!r}", hint="see docs/settings.md")

@@ -1,0 +1,152 @@
+"""Ownership on shared file systems, where flock cannot be trusted: a file made with O_CREAT|O_EXCL and a heartbeat.
+
+Nothing's correctness may rest on a lease alone: partial files carry the token of their lease in their name, so
+that two owners, should it ever come to that, write two files. (huggingface_hub #4306 tells what happens otherwise.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+HEARTBEAT = 15.0
+"""Seconds between signs of life."""
+STALE = 120.0
+"""Seconds without one after which a lease of another machine is void."""
+
+
+def _machine() -> str:
+    """Tells machines (and containers, whose process numbers mean nothing to each other) apart."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return "/".join(parts)
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's words; None where it does not run (or the system does not tell)."""
+    try:
+        # proc(5): the 22nd field; the second, in parentheses, may hold spaces.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
+def _alive(pid: int, started: str | None) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return started is None or _started(pid) in (started, None)
+
+
+class Lease:
+    """A held lease; ``release`` gives it back."""
+
+    def __init__(self, path: Path, token: str) -> None:
+        self.path = path
+        self.token = token
+        _Heart.of_process().keep(path)
+
+    def release(self) -> None:
+        _Heart.of_process().forget(self.path)
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def take(path: Path) -> Lease | None:
+    """The lease at ``path``, or None while somebody who lives holds it. A dead owner's lease is cleared away."""
+    token = f"{platform.node()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
+    owner = {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    for _ in range(2):
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            if not _clear_dead(path):
+                return None
+            continue
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(owner, file)
+        return Lease(path, token)
+    return None
+
+
+def owner(path: Path) -> dict[str, object] | None:
+    """Who holds the lease, as its file says; None where nobody does or the file is still being written."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_dead(path: Path) -> bool:
+    """Whether the holder is known not to run any more, or has shown no sign of life for too long."""
+    held_by = owner(path)
+    try:
+        silence = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    if held_by and held_by.get("machine") == _machine():
+        return not _alive(int(str(held_by["pid"])), held_by.get("started"))  # type: ignore[arg-type]
+    return silence > STALE
+
+
+def _clear_dead(path: Path) -> bool:
+    """Removes a dead owner's lease; True if the way may be free now."""
+    before = owner(path)
+    if not is_dead(path):
+        return False
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return True
+    if owner(aside) != before:
+        # Somebody else cleared it first and this is the new, living lease: give it back.
+        with suppress(OSError):
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
+    return True
+
+
+class _Heart:
+    """One thread of the process that touches all its leases."""
+
+    _instance: _Heart | None = None
+    _pid = 0
+    _lock = threading.Lock()
+
+    @classmethod
+    def of_process(cls) -> _Heart:
+        with cls._lock:
+            if cls._instance is None or cls._pid != os.getpid():
+                cls._instance, cls._pid = cls(), os.getpid()
+            return cls._instance
+
+    def __init__(self) -> None:
+        self._paths: set[Path] = set()
+        threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True).start()
+
+    def keep(self, path: Path) -> None:
+        self._paths.add(path)
+
+    def forget(self, path: Path) -> None:
+        self._paths.discard(path)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT)
+            for path in list(self._paths):
+                with suppress(OSError):
+                    os.utime(path)

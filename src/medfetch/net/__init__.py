@@ -1,0 +1,1 @@
+"""The network: one client for bytes, one for the hosts' APIs, and the layers around them."""

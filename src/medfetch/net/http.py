@@ -1,0 +1,168 @@
+"""The only user of the HTTP client: one libcurl handle a thread, its errors translated into ours.
+
+It must not retry, wait, or look for credentials. Why libcurl and not requests: a fifth of the processor time for
+each small file, redirects that drop credentials on another host, stall detection, proxies (CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pycurl
+
+from medfetch.credentials import Login
+from medfetch.errors import MedfetchError, Refused, Retryable
+from medfetch.hosts import host_of
+
+BUFFER = 256 * 1024
+"""Bytes handed over at once; fits a core's second-level cache."""
+CONNECT_TIMEOUT = 30
+SLOWEST = 1024
+"""Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
+REDIRECTS = {301, 302, 303, 307, 308}
+MAX_REDIRECTS = 10
+
+_UNREACHED = {
+    pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT,
+    pycurl.E_SSL_CONNECT_ERROR,
+}  # fmt: skip
+_REFUSED = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: "it redirects to a protocol that is not followed (https → http, file:, …)",
+    pycurl.E_TOO_MANY_REDIRECTS: f"it redirects more than {MAX_REDIRECTS} times",
+    pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not valid",
+    pycurl.E_URL_MALFORMAT: "the address is malformed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of a final response: status, headers by lower-case name, and the address it came from."""
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    redirected: bool
+
+
+class Receiver(Protocol):
+    """What becomes of a response; either method may raise to end the transfer."""
+
+    def begin(self, answer: Answer) -> None: ...
+
+    def data(self, block: bytes) -> None: ...
+
+
+class Curl:
+    """One reusable connection pool of one thread."""
+
+    def __init__(self, user_agent: str, ca_bundle: str, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._error: BaseException | None = None
+        self._answer: Answer | None = None
+        self._curl = curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.USERAGENT, user_agent)
+        curl.setopt(pycurl.CAINFO, ca_bundle)
+        # Many HTTP/1.1 connections beat one of HTTP/2, whose window is shared (3.4 times at 50 ms round trip).
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.BUFFERSIZE, BUFFER)
+        curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
+        curl.setopt(pycurl.FOLLOWLOCATION, 1)
+        curl.setopt(pycurl.MAXREDIRS, MAX_REDIRECTS)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
+        curl.setopt(pycurl.HEADERFUNCTION, self._header)
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        curl.setopt(pycurl.NOPROGRESS, 0)
+        curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
+
+    def get(
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+    ) -> Answer:
+        """GET; the receiver gets the final response's head and body.
+
+        Raises: Retryable, Refused, InterruptedError when stopped, and whatever the receiver raised.
+        """
+        curl = self._curl
+        self._receiver, self._error, self._answer = receiver, None, None
+        self._status, self._headers = 0, {}  # type: int, dict[str, str]
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
+        secure_only = url.lower().startswith("https:")
+        curl.setopt(
+            pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure_only else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+        )
+        curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(patience)))
+        if login:
+            curl.setopt(pycurl.USERNAME, login.user)
+            curl.setopt(pycurl.PASSWORD, login.password)
+        else:
+            curl.unsetopt(pycurl.USERNAME)
+            curl.unsetopt(pycurl.PASSWORD)
+        try:
+            curl.perform()
+        except pycurl.error as error:
+            if self._error is not None:
+                raise self._error from None
+            raise _translated(error.args[0], error.args[1], host_of(url)) from None
+        if self._error is not None:
+            raise self._error
+        if self._answer is None:
+            raise Retryable(f"{host_of(url)} sent no proper HTTP answer")
+        return self._answer
+
+    def _header(self, line: bytes) -> int | None:
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):
+            words = text.split(None, 2)
+            self._status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            self._headers = {}
+        elif text:
+            name, _, value = text.partition(":")
+            self._headers[name.strip().lower()] = value.strip()
+        elif self._answer is None and self._status >= 200:
+            if self._status in REDIRECTS and "location" in self._headers:
+                return None
+            self._answer = Answer(
+                self._status,
+                self._headers,
+                self._curl.getinfo(pycurl.EFFECTIVE_URL),
+                self._curl.getinfo(pycurl.REDIRECT_COUNT) > 0,
+            )
+            return self._guarded(self._receiver.begin, self._answer)
+        return None
+
+    def _write(self, block: bytes) -> int | None:
+        if self._answer is None:
+            # HTTP/0.9, or a server that does not speak HTTP at all.
+            self._error = Retryable("the answer has no HTTP head")
+            return -1
+        return self._guarded(self._receiver.data, block)
+
+    def _guarded(self, call: Callable[..., None], argument: object) -> int | None:
+        # libcurl cannot carry a Python exception: keep it, and end the transfer.
+        try:
+            call(argument)
+        except BaseException as error:
+            self._error = error
+            return -1
+        return None
+
+    def _progress(self, *_: object) -> int:
+        if self._stopped():
+            self._error = self._error or InterruptedError()
+            return 1
+        return 0
+
+
+def _translated(code: int, text: str, host: str) -> MedfetchError:
+    if code in _REFUSED:
+        return Refused(f"{host}: {_REFUSED[code]}")
+    if code in _UNREACHED:
+        return Retryable(f"{host} cannot be reached: {text}", reached=False)
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return Retryable(f"{host} stalled: {text}", reached="onnect" not in text)
+    return Retryable(f"{host}: the connection broke: {text}")

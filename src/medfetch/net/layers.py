@@ -1,0 +1,152 @@
+"""What is wrapped around the HTTP client: waiting for a slot, credentials bound to their host, retries.
+
+Each layer is a function or a class around ``get``; ``stack.py`` puts them together. None of them knows the client.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from medfetch.credentials import Login
+from medfetch.errors import Refused, Retryable
+from medfetch.hosts import Hosts, host_of
+from medfetch.net.http import Answer, Receiver
+from medfetch.types import Request
+
+log = logging.getLogger("medfetch.net")
+T = TypeVar("T")
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts at the most, unless the host asks for more."""
+LONGEST_RETRY_AFTER = 3600.0
+ATTEMPTS = 100
+"""For one file from one address, however much each of them brought."""
+LATER = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
+
+
+class Getter(Protocol):
+    """The narrow waist: one request, one receiver."""
+
+    def get(self, request: Request, receiver: Receiver) -> Answer: ...
+
+
+class RawGetter(Protocol):
+    def get(
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+    ) -> Answer: ...
+
+
+class Authorized:
+    """Adds the credential that a request names; libcurl does not carry it along to another host."""
+
+    def __init__(self, client: RawGetter, secret: Callable[[str], Login | None], patience: float) -> None:
+        self._client, self._secret, self._patience = client, secret, patience
+
+    def get(self, request: Request, receiver: Receiver) -> Answer:
+        login = None
+        if request.credential:
+            login = self._secret(request.credential)
+            if login is None:
+                raise Refused(f"{host_of(request.url)} wants a log-in and {request.credential} is not there")
+        return self._client.get(request.url, request.headers, receiver, login=login, patience=self._patience)
+
+
+class Paced:
+    """Holds one of the host's connections during a request, and passes on what the host wishes for all of us."""
+
+    def __init__(self, inner: Getter, hosts: Hosts, connections: int) -> None:
+        self._inner, self._hosts, self._connections = inner, hosts, connections
+
+    def get(self, request: Request, receiver: Receiver) -> Answer:
+        with self._hosts.connection(request.url, self._connections):
+            started = time.monotonic()
+            try:
+                answer = self._inner.get(request, receiver)
+            except Retryable as error:
+                log.debug("GET %s: %s", shown(request.url), error.message)
+                if error.after:
+                    self._hosts.pause(request.url, error.after)
+                raise
+        log.debug("GET %s: %d in %.3f s", shown(request.url), answer.status, time.monotonic() - started)
+        return answer
+
+
+def shown(url: str) -> str:
+    """An address without user, password and query: signed links carry their secret there."""
+    scheme, _, rest = url.partition("://")
+    path = rest.partition("?")[0].partition("/")[2]
+    return f"{scheme}://{host_of(url)}/{path}"
+
+
+def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -> Refused | Retryable:
+    """The error for an answer that is not the data."""
+    host = host_of(url)
+    said = f": {' '.join(text.split())[:200]}" if text.strip() else ""
+    if status in LATER:
+        return Retryable(f"{host} answered {status}{said}", after=retry_after(headers))
+    hints = {
+        401: "a log-in is needed, or it is wrong",
+        403: "no permission, or the link has expired",
+        404: "no such file there",
+        410: "it was removed for good",
+    }
+    hint = f" ({hints[status]})" if status in hints else ""
+    return Refused(f"{host} answered {status}{hint} to {shown(url)}{said}", status=status)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header, given as such or as a date (RFC 9110, 10.2.3); None without one."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER)
+    try:
+        then = email.utils.parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
+    # The host's own clock decides where it tells the time.
+    try:
+        now = email.utils.parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        now = time.time()
+    return min(max(0.0, then - now), LONGEST_RETRY_AFTER)
+
+
+def retried(
+    attempt: Callable[[], T],
+    *,
+    tries: int,
+    backoff: float,
+    stop: threading.Event,
+    progress: Callable[[], int] = lambda: 0,
+    said: Callable[[str], None] = lambda reason: None,
+) -> T:
+    """Calls until it succeeds, with exponential waits and jitter.
+
+    Only Retryable is tried again: ``tries`` times in a row without ``progress`` (bytes so far) growing by at
+    least 64 KiB, and ATTEMPTS times in all.
+
+    Raises: the last Retryable; InterruptedError when stopped; anything else at once.
+    """
+    failed_in_a_row = 0
+    for number in range(1, ATTEMPTS + 1):
+        before = progress()
+        try:
+            return attempt()
+        except Retryable as error:
+            if progress() >= before + 65536:
+                failed_in_a_row = 0
+            failed_in_a_row += 1
+            if failed_in_a_row >= tries or number == ATTEMPTS:
+                raise
+            wait = error.after if error.after is not None else min(backoff * 2 ** (failed_in_a_row - 1), LONGEST_WAIT)
+            said(f"{error.message}; again in {wait:.0f} s" if wait >= 1 else error.message)
+            if stop.wait(wait + random.uniform(0, backoff)):
+                raise InterruptedError from None
+    raise AssertionError("unreachable")

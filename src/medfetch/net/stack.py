@@ -1,0 +1,104 @@
+"""Builds the network in one place: for bytes ``paced(authorized(curl))``, for APIs a session with the same manners."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from medfetch import credentials
+from medfetch.config import Settings
+from medfetch.errors import MedfetchError, Retryable, Unreachable, UsageProblem
+from medfetch.hosts import Hosts, host_of
+from medfetch.net.layers import Authorized, Getter, Paced, refusal, retried
+from medfetch.types import Traits
+
+API_TIMEOUT = (30, 300)
+"""Seconds to connect and between bytes: NBIA takes minutes to list a large collection."""
+
+
+def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:
+    """The way for bytes; belongs to one thread."""
+    from medfetch.net.http import Curl
+
+    client = Curl(settings.user_agent, settings.ca_bundle, stop.is_set)
+    patience = settings.patience or traits.patience
+    return Paced(
+        Authorized(client, lambda name: credentials.find(name, settings.netrc), patience), hosts, traits.connections
+    )
+
+
+class ApiNet:
+    """What sources see of the network (``sources.Net``)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        traits: Traits,
+        hosts: Hosts,
+        stop: threading.Event,
+        said: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._settings, self._traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
+        self._local = threading.local()
+
+    def endpoint(self, name: str) -> str:
+        return self._settings.endpoints.get(name, self._traits.endpoints.get(name, ""))
+
+    def replaced(self, name: str) -> bool:
+        return name in self._settings.endpoints
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+        return self._ask("GET", url, params=params)
+
+    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
+        return self._ask("POST", url, data=data, json=json)
+
+    def _ask(self, method: str, url: str, **arguments: Any) -> Any:
+        if self._settings.offline:
+            raise UsageProblem(f"{host_of(url)} would have to be asked", hint="leave out --offline")
+        try:
+            return retried(
+                lambda: self._once(method, url, arguments),
+                tries=1 if self._hosts.is_down(url) else self._settings.tries,
+                backoff=self._settings.backoff,
+                stop=self._stop,
+                said=self._said,
+            )
+        except Retryable as error:
+            if error.reached:
+                raise
+            self._hosts.mark_down(url)
+            raise Unreachable(error.message) from error
+
+    def _once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
+        import requests
+
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            self._local.session.headers["User-Agent"] = self._settings.user_agent
+            # A netrc entry must go nowhere unasked: secrets travel by name, in layers.Authorized.
+            self._local.session.auth = lambda request: request
+        with self._hosts.connection(url, self._traits.connections):
+            try:
+                answer = self._local.session.request(
+                    method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments
+                )
+            except (requests.exceptions.ConnectionError, requests.exceptions.ConnectTimeout) as error:
+                raise Retryable(f"{host_of(url)} cannot be reached: {_cause(error)}", reached=False) from None
+            except requests.exceptions.RequestException as error:
+                raise Retryable(f"{host_of(url)}: {_cause(error)}") from None
+        if answer.status_code >= 400:
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            problem = refusal(answer.status_code, headers, url, answer.text[:500])
+            if isinstance(problem, Retryable) and problem.after:
+                self._hosts.pause(url, problem.after)
+            raise problem
+        return answer
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests' own text repeats the whole address, query and all."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) if not isinstance(error, MedfetchError) else error.message

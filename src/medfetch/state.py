@@ -1,0 +1,277 @@
+"""The only SQL: shards (what to do), and the ledger (what is there). It must not know the network or the sources.
+
+A shard is one SQLite file owned by one worker at a time. ``entry`` holds what was planned; ``member`` the files of
+groups being worked on; ``placed`` the results until the coordinator moves them into the ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfetch.cache import is_network
+from medfetch.errors import CacheError
+from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Unpack
+
+TODO, DONE, FAILED = 0, 1, 2
+
+SHARD = [
+    """
+    CREATE TABLE entry (id INTEGER PRIMARY KEY, part TEXT NOT NULL, key TEXT NOT NULL, path TEXT NOT NULL,
+        files INTEGER, size INTEGER, state INTEGER NOT NULL DEFAULT 0, error TEXT, body TEXT NOT NULL);
+    CREATE INDEX entry_state ON entry (state);
+    CREATE TABLE placed (path TEXT PRIMARY KEY, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL)
+        WITHOUT ROWID;
+    CREATE INDEX placed_unit ON placed (unit);
+    """
+]
+LEDGER = [
+    """
+    CREATE TABLE unit (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE file (path TEXT PRIMARY KEY, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
+        bad INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    CREATE INDEX file_unit ON file (unit);
+    """
+]
+PLACED = "path, unit, key, size, sha256, assurance, checked, source, host"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file at its final name."""
+
+    path: str
+    unit: str
+    """The key of the entry it belongs to."""
+    key: str | None
+    size: int
+    sha256: str
+    assurance: Assurance
+    checked: str | None
+    """The published checksum that it matched."""
+    source: str
+    host: str
+
+
+def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
+    """Opens a database, bringing its schema up to date.
+
+    Raises: CacheError where it is damaged or newer than this program.
+    """
+    try:
+        database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
+        database.execute("PRAGMA synchronous = NORMAL")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(migrations):
+            raise CacheError(f"{path} was written by a newer medfetch", hint="upgrade medfetch")
+        for number, script in enumerate(migrations[version:], version + 1):
+            database.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
+    except sqlite3.OperationalError as error:
+        raise CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?") from error
+    except sqlite3.DatabaseError as error:
+        raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
+    return database
+
+
+# -- entries as text ---------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as JSON types, without what is empty."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: content for name, content in fields.items() if content not in (None, "", {}, [], False)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def dump_entry(entry: Entry) -> str:
+    return json.dumps(_plain(entry), ensure_ascii=False, separators=(",", ":"))
+
+
+def load_entry(body: str) -> Entry:
+    content = json.loads(body)
+    return _group(content) if "urls" not in content and "pieces" not in content else _file(content)
+
+
+def _file(content: dict[str, Any]) -> RemoteFile:
+    content = content | {
+        "path": content.get("path", ""),
+        "urls": tuple(content.get("urls", ())),
+        "checksums": tuple(Checksum(**checksum) for checksum in content.get("checksums", ())),
+        "pieces": tuple(_file(piece) for piece in content.get("pieces", ())),
+    }
+    if "unpack" in content:
+        content["unpack"] = Unpack(**content["unpack"])
+    return RemoteFile(**content)
+
+
+def _group(content: dict[str, Any]) -> Group:
+    if "archive" in content:
+        content["archive"] = _file(content["archive"])
+    return Group(**content)
+
+
+# -- shards ------------------------------------------------------------------------------------------------------
+
+
+class Shard:
+    """One shard's database. Only its owner writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = connect(path, SHARD)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, rows: Iterable[tuple[str, Entry]]) -> None:
+        """Appends entries, each with its part's name.
+
+        Raises: sqlite3.IntegrityError never; equal paths are found when the files are placed.
+        """
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e))
+                for part, e in rows
+            ),
+        )
+        self._db.execute("COMMIT")
+
+    def todo(self, after: int, limit: int) -> list[tuple[int, str, Entry]]:
+        """The next open entries behind row ``after``: (row, part, entry)."""
+        rows = self._db.execute(
+            "SELECT id, part, body FROM entry WHERE state != ? AND id > ? ORDER BY id LIMIT ?", (DONE, after, limit)
+        )
+        return [(row, part, load_entry(body)) for row, part, body in rows]
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        for part, body in self._db.execute("SELECT part, body FROM entry ORDER BY id"):
+            yield part, load_entry(body)
+
+    def placed_of(self, unit: str) -> list[tuple[str, str | None]]:
+        """(path, key) of the files of a unit that wait for the ledger."""
+        return list(self._db.execute("SELECT path, key FROM placed WHERE unit = ?", (unit,)))
+
+    def placed(self) -> Iterator[Placed]:
+        for row in self._db.execute(f"SELECT {PLACED} FROM placed ORDER BY path"):
+            yield _placed(row)
+
+    def record(self, placed: Iterable[Placed], done: Iterable[int], failed: Iterable[tuple[int, str]]) -> None:
+        """Writes down, in one transaction, files in place, entries that are complete, and entries that are not."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (dataclasses.astuple(item) for item in placed),
+        )
+        self._db.executemany("UPDATE entry SET state = 1, error = NULL WHERE id = ?", ((row,) for row in done))
+        self._db.executemany("UPDATE entry SET state = 2, error = ? WHERE id = ?", ((e, row) for row, e in failed))
+        self._db.execute("COMMIT")
+
+    def tally(self) -> dict[str, int]:
+        """Entries, files and bytes by state; bytes where known."""
+        counts = dict.fromkeys(("entries", "done", "failed", "files", "files_done", "bytes", "bytes_done"), 0)
+        query = "SELECT state, count(*), sum(coalesce(files, 1)), sum(coalesce(size, 0)) FROM entry GROUP BY state"
+        for state, entries, files, size in self._db.execute(query):
+            counts["entries"] += entries
+            counts["files"] += files
+            counts["bytes"] += size
+            if state == DONE:
+                counts["done"] += entries
+                counts["files_done"] += files
+                counts["bytes_done"] += size
+            elif state == FAILED:
+                counts["failed"] += entries
+        return counts
+
+    def failures(self, limit: int) -> list[tuple[str, str]]:
+        """(path, reason) of entries that failed."""
+        query = "SELECT path, error FROM entry WHERE state = 2 ORDER BY id LIMIT ?"
+        return list(self._db.execute(query, (limit,)))
+
+    def reopen(self, ledger: Path) -> None:
+        """Compares with the ledger: what it holds is done, what it does not hold is to be done."""
+        self._db.execute("ATTACH ? AS l", (str(ledger),))
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(
+            "UPDATE entry SET error = NULL, state = key IN (SELECT key FROM l.unit)"
+            " WHERE state != (key IN (SELECT key FROM l.unit))"
+        )
+        self._db.execute("COMMIT")
+        self._db.execute("DETACH l")
+
+    def move_to(self, ledger: Path) -> None:
+        """Moves results into the ledger; interrupted, it can be done again."""
+        self._db.execute("ATTACH ? AS l", (str(ledger),))
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
+        self._db.execute(
+            "INSERT OR REPLACE INTO l.unit (key, part, path) SELECT DISTINCT e.key, e.part, e.path FROM entry e"
+            " WHERE e.state = 1"
+        )
+        self._db.execute("DELETE FROM placed")
+        self._db.execute("COMMIT")
+        self._db.execute("DETACH l")
+
+
+def _placed(row: tuple[Any, ...]) -> Placed:
+    return Placed(*row[:5], Assurance(row[5]), *row[6:])
+
+
+# -- the ledger --------------------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """What is in a home. Written by the coordinator of a run, read by everybody."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = connect(path, LEDGER)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def files_of(self, unit: str) -> list[tuple[str, str | None]]:
+        """(path, key) of the good files of a unit, whole or not."""
+        return list(self._db.execute("SELECT path, key FROM file WHERE unit = ? AND NOT bad", (unit,)))
+
+    def find(self, path: str) -> Placed | None:
+        row = self._db.execute(f"SELECT {PLACED} FROM file WHERE path = ?", (path,)).fetchone()
+        return _placed(row) if row else None
+
+    def files(self, plan: Iterable[Path] | None = None) -> Iterator[Placed]:
+        """All files in the order of their paths, or those of a plan's shards, shard by shard in the order of entries."""
+        if plan is None:
+            yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file ORDER BY path"))
+            return
+        columns = ", ".join(f"f.{name.strip()}" for name in PLACED.split(","))
+        for shard in plan:
+            self._db.execute("ATTACH ? AS s", (str(shard),))
+            query = f"SELECT {columns} FROM s.entry e JOIN file f ON f.unit = e.key ORDER BY e.id, f.path"
+            try:
+                yield from map(_placed, self._db.execute(query))
+            finally:
+                self._db.execute("DETACH s")
+
+    def lose(self, paths: Iterable[str]) -> None:
+        """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
+        self._db.execute("BEGIN IMMEDIATE")
+        for path in paths:
+            self._db.execute("DELETE FROM unit WHERE key = (SELECT unit FROM file WHERE path = ?)", (path,))
+            self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
+        self._db.execute("COMMIT")
+
+    def totals(self) -> dict[str, int]:
+        files, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM file WHERE NOT bad").fetchone()
+        return {"files": files, "bytes": size}
