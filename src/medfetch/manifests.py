@@ -1,0 +1,190 @@
+"""Lists of series that portals export: NBIA's ``.tcia``, the Imaging Data Commons' s5cmd files, tables with UIDs.
+
+It reads files and nothing else: what the series are, and where, is for the sources to find out.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from medfetch.errors import RecipeError
+
+UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+"""DICOM PS3.5 section 9.1: digits and dots, no component with a leading zero, at most 64 characters."""
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+IDC_BUCKETS = {
+    "idc-open-data",
+    "idc-open-data-cr",
+    "idc-open-data-two",
+    "idc-open-cr",
+    "idc-open-idc1",
+    "public-datasets-idc",
+}
+"""The public buckets of the Imaging Data Commons on AWS and Google, today's and former ones."""
+UID_COLUMNS = {"seriesinstanceuid", "seriesuid"}
+"""Column titles, lower case, without spaces and punctuation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a manifest asks for."""
+
+    path: Path
+    source: str
+    """The source that can resolve it: ``tcia`` or ``idc``."""
+    series: Mapping[str, int]
+    """Series, each with the line it stands in: SeriesInstanceUIDs for ``tcia``, CRDC series UUIDs for ``idc``."""
+    host: str | None = None
+    """``nbia`` or ``nlst``, where the manifest says so."""
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file's name says that it is one of the manifests that ``read`` knows."""
+    return path.suffix.lower() in {".tcia", ".s5cmd", ".csv", ".tsv"} or (path.suffix == ".txt" and _has_copies(path))
+
+
+def read(path: Path) -> Manifest:
+    """A manifest of any kind, told by its suffix; a ``.txt`` is an s5cmd manifest.
+
+    Raises:
+        RecipeError: it cannot be read, is of no known kind, or is damaged; names file and line.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".tcia":
+        return read_tcia(path)
+    if suffix in {".csv", ".tsv"}:
+        return read_table(path)
+    if suffix in {".s5cmd", ".txt"}:
+        return read_s5cmd(path)
+    raise RecipeError("not a manifest; expected .tcia, .s5cmd, .txt, .csv or .tsv", at=str(path))
+
+
+def read_tcia(path: Path) -> Manifest:
+    """A manifest of NBIA's data retriever: ``name=value`` lines, the last ``ListOfSeriesToDownload=``, then the UIDs.
+
+    Raises:
+        RecipeError: as ``read``.
+    """
+    lines = _lines(path)
+    header: dict[str, str] = {}
+    series: dict[str, int] = {}
+    in_list = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if in_list:
+            series.setdefault(_uid(line.strip(), f"{path}:{number}"), number)
+            continue
+        name, equals, value = line.strip().partition("=")
+        if not equals:
+            raise RecipeError(
+                f"expected name=value, found {line.strip()[:80]!r}", at=f"{path}:{number}", hint=DOWNLOAD_AGAIN
+            )
+        in_list = name == "ListOfSeriesToDownload"
+        if not in_list:
+            header[name] = value
+        elif value:
+            series.setdefault(_uid(value, f"{path}:{number}"), number)
+    end = f"{path}:{max(len(lines), 1)}"
+    if not in_list:
+        raise RecipeError("the manifest ends before its ListOfSeriesToDownload=", at=end, hint=DOWNLOAD_AGAIN)
+    if not series:
+        raise RecipeError("the manifest ends before its first series", at=end, hint=DOWNLOAD_AGAIN)
+    server = urlsplit(header.get("downloadServerUrl", "")).hostname
+    if not server:
+        raise RecipeError("the manifest names no downloadServerUrl", at=f"{path}:1", hint=DOWNLOAD_AGAIN)
+    return Manifest(path, "tcia", series, "nlst" if server.startswith("nlst.") else "nbia")
+
+
+def read_s5cmd(path: Path) -> Manifest:
+    """An s5cmd manifest of the Imaging Data Commons: lines ``cp s3://bucket/series-uuid/* folder``.
+
+    Flags and the folders to copy to are passed over: medfetch has its own layout.
+
+    Raises:
+        RecipeError: as ``read``; also for a bucket that is not the Imaging Data Commons', and for single instances.
+    """
+    series: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), 1):
+        at = f"{path}:{number}"
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise RecipeError(f"{error} in {line.strip()[:80]!r}", at=at, hint=DOWNLOAD_AGAIN) from None
+        addresses = [word for word in words if word.startswith(("s3://", "gs://"))]
+        if not {"cp", "sync"} & set(words) or len(addresses) != 1:
+            raise RecipeError(f"expected `cp s3://bucket/series/* folder`, found {line.strip()[:80]!r}", at=at)
+        bucket, _, key = addresses[0][5:].partition("/")
+        if bucket not in IDC_BUCKETS:
+            raise RecipeError(f"{bucket!r} is not a bucket of the Imaging Data Commons", at=at, hint=S3_SOURCE)
+        uuid, slash, rest = key.partition("/")
+        if not UUID.fullmatch(uuid) or not slash or rest not in ("", "*"):
+            raise RecipeError(f"expected a whole series, <uuid>/*, found {key!r}", at=at, hint=DOWNLOAD_AGAIN)
+        series.setdefault(uuid, number)
+    if not series:
+        raise RecipeError("no line copies a series", at=str(path), hint=DOWNLOAD_AGAIN)
+    return Manifest(path, "idc", series)
+
+
+def read_table(path: Path) -> Manifest:
+    """A CSV or TSV file with a title row and a column ``SeriesInstanceUID`` or ``Series UID``, however it is spaced.
+
+    Raises:
+        RecipeError: as ``read``.
+    """
+    rows = csv.reader(_lines(path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    titles = next(rows, [])
+    columns = [at for at, title in enumerate(titles) if re.sub(r"[^a-z]", "", title.lower()) in UID_COLUMNS]
+    if len(columns) != 1:
+        raise RecipeError(
+            f"expected one column SeriesInstanceUID, found the columns {', '.join(titles)[:200] or 'none'}",
+            at=f"{path}:1",
+        )
+    series: dict[str, int] = {}
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        at = f"{path}:{rows.line_num}"
+        if len(row) <= columns[0]:
+            raise RecipeError(f"the row ends before its column {titles[columns[0]]!r}", at=at)
+        series.setdefault(_uid(row[columns[0]].strip(), at), rows.line_num)
+    if not series:
+        raise RecipeError("the table has no rows", at=str(path))
+    return Manifest(path, "tcia", series)
+
+
+DOWNLOAD_AGAIN = "the file may be damaged or cut short: export it again from the portal"
+S3_SOURCE = "public buckets of others are s3:bucket/prefix"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecipeError("not a text file", at=str(path), hint=DOWNLOAD_AGAIN) from None
+    except OSError as error:
+        raise RecipeError(f"cannot be read: {error.strerror}", at=str(path)) from None
+    if text.lstrip().startswith("<"):
+        raise RecipeError("a web page, not a manifest", at=f"{path}:1", hint="log in to the portal and export it again")
+    return text.splitlines()
+
+
+def _uid(text: str, at: str) -> str:
+    if not UID.fullmatch(text) or len(text) > 64:
+        raise RecipeError(f"expected a SeriesInstanceUID, found {text[:80]!r}", at=at, hint=DOWNLOAD_AGAIN)
+    return text
+
+
+def _has_copies(path: Path) -> bool:
+    try:
+        return any(re.match(r"\s*(cp|sync)\s.*(s3|gs)://", line) for line in _lines(path))
+    except RecipeError:
+        return False

@@ -1,0 +1,124 @@
+"""Asks the index of the Imaging Data Commons, which idc-index-data ships as Parquet files, without loading it.
+
+It must not know what becomes of the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ROWS_AT_ONCE = 10_000
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "memory_limit": "1GB",
+    "temp_directory": "",
+    "autoinstall_known_extensions": False,
+}
+"""Two threads answer for the largest collection in half a second; each more takes some 30 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A row of the index; in this order the columns of ``_query``."""
+
+    collection: str
+    patient: str
+    study: str
+    series: str
+    modality: str | None
+    body_part: str | None
+    instances: int | None
+    """None for a prior version: that index does not count."""
+    megabytes: float
+    """Millions of bytes: exact to the byte today, rounded to 0.01 for a prior version."""
+    bucket: str
+    gcs_bucket: str | None
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A column must have one of these values; no values: it must be empty."""
+
+    column: str
+    values: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        return f"{self.column} IN (SELECT unnest(?::VARCHAR[]))" if self.values else f"{self.column} IS NULL"
+
+
+def find(conditions: Sequence[Condition], named: Condition | None) -> Iterator[Series]:
+    """The series that meet all conditions, ordered by patient, study and series, streamed.
+
+    ``named`` lists series by ``SeriesInstanceUID`` or ``crdc_series_uuid``. What today's release no longer serves is
+    then looked up among the prior versions: by UUID exactly that version, by UID the newest, unless today's release
+    has the series. Prior versions have no body part and no DOI, so conditions on these leave them out.
+    """
+    every = [*conditions, *([named] if named else [])]
+    sql = _query(every, named)
+    values = [list(named.values)] if named else []
+    values += [list(each.values) for each in every if each.values]
+    with contextlib.closing(_connect()) as connection:
+        answer = connection.execute(sql, values)
+        while rows := answer.fetchmany(ROWS_AT_ONCE):
+            yield from (Series(*row) for row in rows)
+
+
+def unknown(named: Condition) -> list[str]:
+    """Those of the named series that no release of the index has, sorted."""
+    today, prior = _files()
+    sql = f"""SELECT value FROM (SELECT unnest(?::VARCHAR[]) AS value)
+        WHERE value NOT IN (SELECT {named.column} FROM {today})
+        AND value NOT IN (SELECT {named.column} FROM {prior}) ORDER BY value"""
+    with contextlib.closing(_connect()) as connection:
+        return [value for (value,) in connection.execute(sql, [list(named.values)]).fetchall()]
+
+
+def close_collections(names: Iterable[str]) -> list[str]:
+    """Names of collections that look like the given ones."""
+    today, _ = _files()
+    with contextlib.closing(_connect()) as connection:
+        known = [name for (name,) in connection.execute(f"SELECT DISTINCT collection_id FROM {today}").fetchall()]
+    typed = [name.lower().replace("-", "_").replace(" ", "_") for name in names]
+    return [match for name in typed for match in difflib.get_close_matches(name, sorted(known), 3)]
+
+
+def release() -> str:
+    """The version of the installed index."""
+    import idc_index_data
+
+    return f"idc-index-data {idc_index_data.__version__}"
+
+
+def _query(conditions: Sequence[Condition], named: Condition | None) -> str:
+    today, prior = _files()
+    columns = """collection_id, PatientID, StudyInstanceUID, SeriesInstanceUID, Modality, BodyPartExamined,
+        instanceCount, series_size_MB, aws_bucket, gcs_bucket, crdc_series_uuid"""
+    rows = f"SELECT *, NULL AS gcs_bucket FROM {today}"
+    if named:
+        # A version has one row for each bucket it has been in, and a series may have had several versions: the last.
+        rows += f""" UNION ALL BY NAME SELECT * FROM {prior}
+            WHERE {named.sql} AND {named.column} NOT IN (SELECT {named.column} FROM {today})
+            QUALIFY row_number() OVER (
+                PARTITION BY {named.column} ORDER BY max_idc_version DESC, crdc_series_uuid, gcs_bucket) = 1"""
+    where = " AND ".join(each.sql for each in conditions) or "true"
+    order = "PatientID, StudyInstanceUID, SeriesInstanceUID, crdc_series_uuid"
+    return f"SELECT {columns} FROM ({rows}) WHERE {where} ORDER BY {order}"
+
+
+def _files() -> tuple[str, str]:
+    """Today's index and that of prior versions, as SQL names them."""
+    import idc_index_data
+
+    return f"'{idc_index_data.IDC_INDEX_PARQUET_FILEPATH}'", f"'{idc_index_data.PRIOR_VERSIONS_INDEX_PARQUET_FILEPATH}'"
+
+
+def _connect() -> Any:
+    import duckdb
+
+    return duckdb.connect(config=SETTINGS)

@@ -1,0 +1,198 @@
+"""The Cancer Imaging Archive's open DICOM series, from NBIA: which there are by its API, their bytes as zips or singly.
+
+It must not know how NBIA is asked. Protocol: NBIA Search REST API v4, as tcia-utils 3.3 asks it; no login.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from medfetch import manifests
+from medfetch.errors import RecipeError, UsageProblem
+from medfetch.sources import Net
+from medfetch.sources._locator import DICOM_FACETS, literal, only, strings, text, words
+from medfetch.sources._nbia import ENDPOINTS, Nbia, Series, order
+from medfetch.sources._paths import component
+from medfetch.types import Group, RemoteFile, Selection, Traits, Unpack
+
+FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart", "manifest"}
+SERIES_ASKED_SINGLY = 50
+"""Of a list of series, so many are asked for one by one; for more, their collections are listed."""
+
+
+class Tcia:
+    """Series of The Cancer Imaging Archive.
+
+    Locator: ``collection``, ``patient``, ``series``, ``modality``, ``body_part`` (each a text or a list), ``cart`` (the
+    name of a shared cart), ``manifest`` (a .tcia, .csv or .tsv file), ``host``: ``nbia``, or ``nlst`` for that trial.
+    """
+
+    name: ClassVar[str] = "tcia"
+    traits: ClassVar[Traits] = Traits(
+        endpoints={name: f"https://{host}.cancerimagingarchive.net" for host, name in ENDPOINTS.items()},
+        facets=DICOM_FACETS,
+        connections=8,
+        patience=300,
+        ranges=False,
+    )
+
+    def locate(self, text: str) -> dict[str, Any]:
+        if not text:
+            raise UsageProblem("tcia: wants the name of a collection, such as tcia:NSCLC-Radiomics")
+        return {"collection": text, "host": "nlst"} if text.upper() == "NLST" else {"collection": text}
+
+    def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Group]:
+        only(locator, FIELDS, self.name)
+        naming = [field for field in ("series", "cart", "manifest") if field in locator]
+        if len(naming) > 1:
+            raise RecipeError(f"{' and '.join(naming)} cannot be combined", at=self.name)
+        if not naming and not {"collection", "patient"} & set(locator):
+            raise RecipeError("expected at least one of collection, patient, series, cart, manifest", at=self.name)
+        manifest = manifests.read(Path(text(locator, "manifest", self.name) or "")) if "manifest" in locator else None
+        nbia = Nbia(net, _host(locator, manifest))
+        if naming:
+            named = manifest.series if manifest else _named(locator, nbia)
+            wanted = _common(tuple(named), literal(selection, "series")) or ()
+            found = _by_uid(nbia, wanted)
+            _all_found(wanted, found, manifest, nbia)
+        else:
+            found = list(_by_criteria(nbia, locator, selection))
+        series = sorted({each.series: each for each in found if _meets(each, locator)}.values(), key=order)
+        yield from (_group(each, nbia) for each in series)
+        if not series:
+            raise UsageProblem(f"{nbia.host} has no series for {words(locator, selection)}", hint=_like(locator, nbia))
+
+    def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
+        """The instances of a series, each to be fetched alone: for when its zip does not come whole."""
+        nbia = Nbia(net, group.context["host"])
+        series = group.facets["series"]
+        for instance in nbia.instances(series):
+            query = urlencode({"SeriesInstanceUID": series, "SOPInstanceUID": instance})
+            yield RemoteFile(
+                path=group.path,
+                key=instance,
+                urls=(f"{nbia.address('getSingleImage')}?{query}",),
+                facets=group.facets,
+                dicom=True,
+            )
+
+
+def _host(locator: Mapping[str, Any], manifest: manifests.Manifest | None) -> str:
+    host = text(locator, "host", "tcia") or (manifest and manifest.host) or "nbia"
+    if host not in ENDPOINTS:
+        raise RecipeError(f"unknown host {host!r}; known: {', '.join(ENDPOINTS)}", at="tcia.host")
+    return host
+
+
+def _named(locator: Mapping[str, Any], nbia: Nbia) -> tuple[str, ...]:
+    """The series that a locator lists, by itself or by a cart."""
+    if "series" in locator:
+        return strings(locator, "series", "tcia")
+    cart = text(locator, "cart", "tcia") or ""
+    if series := nbia.cart(cart):
+        return tuple(series)
+    raise UsageProblem(f"{nbia.host} has no shared cart {cart!r}, or it is empty")
+
+
+def _by_uid(nbia: Nbia, wanted: Iterable[str]) -> list[Series]:
+    """NBIA tells of one series at a time, or of a whole collection: long lists nearly always are of one collection."""
+    found = []
+    left = dict.fromkeys(wanted)
+    while left:
+        uid = next(iter(left))
+        del left[uid]
+        answer = nbia.series(seriesUid=uid)
+        found += answer
+        if len(left) >= SERIES_ASKED_SINGLY and answer and answer[0].collection:
+            others = [each for each in nbia.series(collection=answer[0].collection) if each.series in left]
+            found += others
+            for each in others:
+                del left[each.series]
+    return found
+
+
+def _by_criteria(nbia: Nbia, locator: Mapping[str, Any], selection: Selection) -> Iterator[Series]:
+    """What NBIA has for the locator; of the selection only so much is asked as shortens the answer."""
+    series = literal(selection, "series")
+    if series is not None and len(series) <= SERIES_ASKED_SINGLY:
+        yield from _by_uid(nbia, series)
+        return
+    collections = strings(locator, "collection", "tcia")
+    patients = _common(strings(locator, "patient", "tcia"), literal(selection, "subject"))
+    if patients is None or (len(patients) > SERIES_ASKED_SINGLY and collections):
+        patients = ("",)
+    modality = strings(locator, "modality", "tcia")
+    body_part = strings(locator, "body_part", "tcia")
+    for collection, patient in itertools.product(collections or ("",), patients):
+        yield from nbia.series(
+            collection=collection,
+            patientId=patient,
+            modality=modality[0] if len(modality) == 1 else "",
+            bodyPart=body_part[0] if len(body_part) == 1 else "",
+        )
+
+
+def _common(listed: tuple[str, ...], selected: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Values that a locator lists (none: all) and a selection wants (None: all); None if there is no limit."""
+    if selected is None:
+        return listed or None
+    return tuple(value for value in selected if not listed or value in listed)
+
+
+def _meets(series: Series, locator: Mapping[str, Any]) -> bool:
+    values = {
+        "collection": series.collection,
+        "patient": series.patient,
+        "modality": series.modality,
+        "body_part": series.body_part,
+    }
+    return all(value in strings(locator, field, "tcia") for field, value in values.items() if field in locator)
+
+
+def _all_found(wanted: Iterable[str], found: Iterable[Series], manifest: manifests.Manifest | None, nbia: Nbia) -> None:
+    """Raises RecipeError if a series is named that the host does not have."""
+    there = {each.series for each in found}
+    missing = [uid for uid in wanted if uid not in there]
+    if missing:
+        raise RecipeError(
+            f"{nbia.host} does not have {len(missing)} of the series, the first is {missing[0]}",
+            at=f"{manifest.path}:{manifest.series[missing[0]]}" if manifest else "tcia",
+            hint="the list may be cut short, or the series withdrawn or moved to controlled access",
+        )
+
+
+def _group(series: Series, nbia: Nbia) -> Group:
+    path = "/".join(component(name) for name in (series.patient, series.study, series.series))
+    facets = {
+        "subject": series.patient,
+        "study": series.study,
+        "series": series.series,
+        "modality": series.modality,
+        "body-part": series.body_part,
+        "collection": series.collection,
+    }
+    facets = {name: value for name, value in facets.items() if value}
+    key = f"{nbia.host}:{series.series}"
+    query = urlencode({"SeriesInstanceUID": series.series})
+    archive = RemoteFile(
+        path=path,
+        key=key,
+        urls=(f"{nbia.address('getImageWithMD5Hash')}?{query}",),
+        facets=facets,
+        unpack=Unpack("dicom-zip", path),
+    )
+    return Group(path, key, series.instances, series.size, facets, archive, {"host": nbia.host})
+
+
+def _like(locator: Mapping[str, Any], nbia: Nbia) -> str | None:
+    """A hint with names of collections that look like the locator's."""
+    names = strings(locator, "collection", "tcia")
+    known = nbia.collections() if names else []
+    lower = {name.lower(): name for name in known}
+    close = [lower[match] for name in names for match in difflib.get_close_matches(name.lower(), lower, 3)]
+    return f"collections with a like name: {', '.join(close)}" if close else None
