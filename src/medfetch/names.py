@@ -1,0 +1,117 @@
+"""Recipes made up from a name alone: ``source:locator``, an address, a manifest.
+
+It must not know recipe files, nor look at what a manifest lists: that is its source's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from medfetch import sources
+from medfetch.checksum import parse
+from medfetch.errors import UsageProblem
+from medfetch.types import Access, Level, Part, Recipe, Route
+
+MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc"}
+"""The source that reads a manifest, by the end of the file's name."""
+TCIA_DOI = "10.7937/"
+"""What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
+LONGEST_NAME = 255
+"""Bytes of one path component on every common file system."""
+
+
+def from_source(name: str) -> Recipe:
+    """``tcia:NSCLC-Radiomics`` → a recipe with the locator that the source makes of it.
+
+    Raises: UsageProblem if there is no such source, or it cannot read the rest.
+    """
+    source, _, text = name.partition(":")
+    return _made_up(source, text, name, sources.get(source).locate(text))
+
+
+def from_tcia_doi(doi: str) -> Recipe:
+    """Everything that the IDC index holds under a DOI."""
+    return _made_up("idc", f"doi:{doi}", f"doi:{doi}", {"source_doi": doi.lower()})
+
+
+def from_address(url: str, sha256: str | None) -> Recipe:
+    """One file from an http(s) address; a query string, which may be a secret, is in the locator only.
+
+    Raises: UsageProblem for a user name in the address or a malformed SHA-256.
+    """
+    address = urlsplit(url)
+    if "@" in address.netloc:
+        raise UsageProblem(
+            f"the address on {address.hostname} holds a user name", hint="keep user name and password in ~/.netrc"
+        )
+    plain = address._replace(query="", fragment="").geturl()
+    file: dict[str, Any] = {"path": _file_name(address.path) or str(address.hostname), "url": url}
+    if sha256:
+        file["sha256"] = parse(f"sha256:{sha256}").hex
+    # Addresses that differ in their query are different datasets, and must not share a home.
+    text = plain if url == plain else f"{plain}?{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    return _made_up("http", text, plain, {"files": [file]})
+
+
+def from_manifest(path: Path) -> Recipe:
+    """A manifest or list of series; its content is its identity, so that it may be moved.
+
+    Raises: UsageProblem if it cannot be read.
+    """
+    try:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
+    source = MANIFESTS[path.suffix.lower()]
+    locator = {"manifest": str(path.absolute())}
+    return _made_up(source, f"{path.stem}-{content[:12]}", str(path), locator, {"manifest": content})
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of a recipe's content, whatever the order and layout of its file."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def component(text: str) -> str:
+    """A text as one path component; different texts give different components.
+
+    A text too long for that is cut, and the digest of the whole takes the place of the rest.
+    """
+    safe = quote(text, safe="").replace("~", "%7E")
+    if safe.startswith("."):
+        safe = f"%2E{safe[1:]}"
+    if len(safe) > 200:
+        return f"{safe[:130]}~{hashlib.sha256(text.encode()).hexdigest()}"
+    return safe
+
+
+def _made_up(
+    source: str, text: str, name: str, locator: Mapping[str, Any], identity: Mapping[str, Any] | None = None
+) -> Recipe:
+    return Recipe(
+        id=f"{source}--{component(text)}",
+        name=name,
+        summary=f"What {source} has under this name; there is no recipe for it.",
+        parts=(Part("all", (Route(source, locator),)),),
+        access=Access(Level.OPEN, note="medfetch knows nothing of its terms: read them where it comes from."),
+        digest=digest({"source": source, **(identity or locator)}),
+        origin=name,
+    )
+
+
+def _file_name(path: str) -> str:
+    """The last component of an address' path as a file name; empty if there is none."""
+    name = unquote(path.rstrip("/").rpartition("/")[2])
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)
+    if name in (".", "..", ".medfetch"):
+        return f"_{name}"
+    while len(name.encode()) > LONGEST_NAME:
+        name = name[1:]  # The end says what kind of file it is.
+    return name
