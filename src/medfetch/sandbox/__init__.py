@@ -1,0 +1,147 @@
+"""An embedded stand-in for the archives, on loopback: real index, synthetic images, faults on request.
+
+It must not know medfetch's own sources, plans or transfers: it is what they are tested against.
+
+    with Sandbox(max_instance_bytes=20_000, faults=[Fault(match="/s3/", status=503)]) as box:
+        subprocess.run(["medfetch", "get", "lidc-idri"], env={**os.environ, **box.environment})
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from medfetch.errors import UsageProblem
+from medfetch.sandbox.content import Content
+from medfetch.sandbox.dicom import SMALLEST
+from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.hosts import ENDPOINTS, Hosts
+from medfetch.sandbox.record import Entry, Tally
+from medfetch.sandbox.server import Server
+
+__all__ = ["Entry", "Fault", "Sandbox", "Tally", "serve"]
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class Sandbox:
+    """A sandbox in this process, in threads of its own; a context manager.
+
+    ``port`` 0 takes a free one. ``max_instance_bytes`` shrinks DICOM instances that the index says are larger.
+    ``rate`` is in bytes a second for each connection, ``latency`` in seconds before each answer.
+
+    Raises: UsageProblem if the port is taken or ``max_instance_bytes`` is less than a DICOM header needs.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        max_instance_bytes: int | None = None,
+        rate: int | None = None,
+        latency: float = 0.0,
+        faults: Iterable[Fault] = (),
+    ) -> None:
+        if max_instance_bytes is not None and max_instance_bytes < SMALLEST:
+            raise UsageProblem(f"max_instance_bytes is {max_instance_bytes}, expected at least {SMALLEST}")
+        self._faults = Faults(tuple(faults))
+        # DICOM elements have even lengths, and so have files made of them.
+        cap = max_instance_bytes and max_instance_bytes & ~1
+        self._hosts = Hosts(cap, self._faults, lambda: self._server.record)
+        try:
+            self._server = Server(port, self._hosts, self._faults, rate, latency)
+        except OSError as error:
+            raise UsageProblem(f"port {port} cannot be used: {error}", hint="0 takes a free one") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="sandbox", daemon=True)
+
+    def __enter__(self) -> Sandbox:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the server and all its connections; a second time it does nothing."""
+        if not self._server.stopping.is_set():
+            self._server.stop()
+            self._thread.join()
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Base addresses by the names that the sources give their endpoints."""
+        return {name: f"http://127.0.0.1:{self.port}/{path}" for name, path in ENDPOINTS.items()}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point medfetch here."""
+        return {f"MEDFETCH_ENDPOINT_{name.upper()}": address for name, address in self.endpoints.items()}
+
+    @property
+    def log(self) -> list[Entry]:
+        """The recent requests, oldest first, once running answers are out (or go on for long)."""
+        return self._server.record.log()
+
+    @property
+    def stats(self) -> Tally:
+        """Counts since the start, likewise."""
+        return self._server.record.tally()
+
+    def add(self, *faults: Fault) -> None:
+        """Faults for the requests to come, after those that are pending."""
+        self._faults.add(*faults)
+
+    def clear(self) -> None:
+        """Forgets pending faults."""
+        self._faults.clear()
+
+    def put(self, address: str, data: bytes | None = None, *, size: int | None = None) -> bytes:
+        """Has a file at ``https://host/path`` (under ``/http``) or ``s3://bucket/key``; returns its bytes.
+
+        Without ``data`` it is ``size`` bytes that depend on nothing but the address.
+        """
+        content = Content.noise(size or 0, address) if data is None else Content.of(data)
+        self._hosts.shelf.put(address, content)
+        return content.whole()
+
+    def share(self, cart: str, series: Iterable[str]) -> None:
+        """Has a shared cart of that name at NBIA, with these SeriesInstanceUIDs."""
+        self._hosts.nbia.carts[cart] = tuple(series)
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    max_instance_bytes: int | None = None,
+    rate: int | None = None,
+    latency: float = 0.0,
+) -> None:
+    """Runs a sandbox until SIGINT or SIGTERM, after printing the variables that point medfetch at it.
+
+    Raises: UsageProblem for a host that others can reach, and as ``Sandbox``.
+    """
+    if host not in LOOPBACK:
+        raise UsageProblem(f"the sandbox listens on loopback only, not on {host}", hint="leave --host out")
+    over = threading.Event()
+    with Sandbox(port, max_instance_bytes=max_instance_bytes, rate=rate, latency=latency) as box:
+        before: dict[int, Any] = {
+            number: signal.signal(number, lambda *_: over.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            for name, address in box.environment.items():
+                sys.stdout.write(f"export {name}={address}\n")
+            sys.stdout.flush()
+            over.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

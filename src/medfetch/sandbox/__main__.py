@@ -1,0 +1,33 @@
+"""``python -m medfetch.sandbox``: a sandbox for a parent process, which ends with it.
+
+It must not print anything but one line of JSON, ``{"port": …, "endpoints": {…}}``, once it answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+
+from medfetch.sandbox import Sandbox
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m medfetch.sandbox", description="Ends at the end of its input.")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--max-instance-bytes", type=int, help="shrinks larger DICOM instances")
+    parser.add_argument("--rate", type=int, help="bytes a second for each connection")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A terminal's Ctrl-C goes to the whole group; the parent decides when its sandbox ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Sandbox(**vars(options)) as box:
+        sys.stdout.write(json.dumps({"port": box.port, "endpoints": box.endpoints}) + "\n")
+        sys.stdout.flush()
+        sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main()

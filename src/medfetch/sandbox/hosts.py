@@ -1,0 +1,89 @@
+"""All that the sandbox stands in for, by the first part of the path, and the sandbox's own addresses.
+
+It must not know sockets.
+
+    /s3/<bucket>, /gcs/<bucket>              Amazon S3 and Google's storage
+    /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
+    /http/<host>/<path>                      any other host
+    /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
+    /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
+    /__stats    GET the counts
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from medfetch.sandbox import web
+from medfetch.sandbox.archive import Archive
+from medfetch.sandbox.content import Content
+from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.nbia import Nbia
+from medfetch.sandbox.record import Record
+from medfetch.sandbox.s3 import Store
+
+ENDPOINTS = {"idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http"}
+"""Where each of the sources' endpoints is answered."""
+
+
+class Hosts:
+    def __init__(self, cap: int | None, faults: Faults, record: Callable[[], Record]) -> None:
+        archive = Archive(cap)
+        self.shelf = web.Shelf()
+        self.nbia = Nbia(archive)
+        self._faults = faults
+        self._record = record
+        nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
+        self._answers: dict[str, Callable[[Request, str], Answer]] = {
+            "s3": Store(archive, self.shelf, google=False).answer,
+            "gcs": Store(archive, self.shelf, google=True).answer,
+            "nbia": self.nbia.answer,
+            "nlst": nlst.answer,
+            "nbia-api": lambda request, path: self.nbia.answer(request, f"nbia-api/{path}"),
+            "http": lambda request, path: web.answer(self.shelf, request, path),
+        }
+
+    def answer(self, request: Request) -> Answer:
+        first, _, rest = request.path.lstrip("/").partition("/")
+        if first not in self._answers:
+            return text(f"the sandbox has {', '.join(f'/{name}' for name in self._answers)}\n", 404)
+        try:
+            return self._answers[first](request, rest)
+        except ValueError as error:
+            return text(f"{error}\n", 400)
+
+    def control(self, request: Request) -> Answer | None:
+        if not request.path.startswith("/__"):
+            return None
+        try:
+            match (request.method, request.path):
+                case ("POST", "/__faults"):
+                    rows = json.loads(request.body)
+                    self._faults.add(*(Fault(**row) for row in (rows if isinstance(rows, list) else [rows])))
+                    return text("")
+                case ("DELETE", "/__faults"):
+                    self._faults.clear()
+                    return text("")
+                case ("POST", "/__files"):
+                    self.put(**json.loads(request.body))
+                    return text("")
+                case ("POST", "/__carts"):
+                    self.nbia.carts.update({name: tuple(uids) for name, uids in json.loads(request.body).items()})
+                    return text("")
+                case ("GET", "/__log"):
+                    return as_json([asdict(entry) for entry in self._record().log()])
+                case ("GET", "/__stats"):
+                    return as_json(asdict(self._record().tally()))
+        except (TypeError, ValueError) as error:
+            return text(f"{error}\n", 400)
+        return text(f"{request.method} {request.path} is not known here\n", 404)
+
+    def put(self, address: str, text: str | None = None, size: int | None = None) -> None:
+        """Shelves a file with this text, or with ``size`` bytes that depend on its address only."""
+        if (text is None) == (size is None):
+            raise ValueError("give either text or size")
+        content = Content.of(text.encode()) if text is not None else Content.noise(size or 0, address)
+        self.shelf.put(address, content)
