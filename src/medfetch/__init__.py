@@ -3,9 +3,9 @@
 The way through the package, in order; nothing flows back:
 
     cli → runner → catalog    a name becomes a Recipe
-                 → access     what a person still has to do (before any byte)
+                 → requirements  what a person still has to do (before any byte)
                  → sources    a Route becomes RemoteFiles and Groups, lazily
-                 → plan       those become shards on disk
+                 → planning   those become shards on disk
                  → engines    shards are worked off, here by a few processes
                  → shard      one shard: list, fetch, check, place, write down
                  → transfer   one file: resume, retry, fail over, hash
@@ -21,21 +21,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from medfetch.api import access, get, plan, verify
+    from medfetch.api import get, plan
     from medfetch.catalog import load as recipe
     from medfetch.errors import MedfetchError
     from medfetch.types import Recipe
 
-__all__ = ["MedfetchError", "Recipe", "__version__", "access", "get", "plan", "recipe", "verify"]
+__all__ = ["MedfetchError", "Recipe", "__version__", "get", "plan", "recipe"]
 
 _HOMES = {
     "MedfetchError": "medfetch.errors:MedfetchError",
     "Recipe": "medfetch.types:Recipe",
-    "access": "medfetch.api:access",
     "get": "medfetch.api:get",
     "plan": "medfetch.api:plan",
     "recipe": "medfetch.catalog:load",
-    "verify": "medfetch.api:verify",
 }
 
 

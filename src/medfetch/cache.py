@@ -1,15 +1,15 @@
 """Where things lie in the cache, and how bytes become durable. It must not know what the files mean.
 
-    CACHE/
-      CACHEDIR.TAG
-      .medfetch/hosts/<host>/            slots and pauses, shared by all processes
-      <dataset>/<version>/               the home: whole, verified files …
-        .medfetch/
-          ledger.sqlite                  … each with size, digest and origin
-          receipt.json
-          get.lease                      who is working here
-          plans/<plan>/plan.json, 00000.sqlite, 00000.lease
-          partial/                       bytes on their way
+CACHE/
+  CACHEDIR.TAG
+  .medfetch/hosts/<host>/            slots and pauses, shared by all processes
+  <dataset>/<version>/               the home: whole, verified files …
+    .medfetch/
+      ledger.sqlite                  … each with size, digest and origin
+      receipt.json
+      get.lease                      who is working here
+      plans/<plan>/plan.json, 00000.sqlite, 00000.lease
+      partial/                       bytes on their way
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def parse(text: str) -> Checksum:
     algorithm, digest = algorithm.lower(), digest.strip().lower()
     if algorithm not in HEX_LENGTH:
         raise RecipeError(f"unknown checksum algorithm in {text!r}; known: {', '.join(HEX_LENGTH)}")
-    if not re.fullmatch(r"[0-9a-f]{%d}" % HEX_LENGTH[algorithm], digest):
+    if len(digest) != HEX_LENGTH[algorithm] or not re.fullmatch("[0-9a-f]+", digest):
         raise RecipeError(f"{algorithm} checksum {digest!r} is not {HEX_LENGTH[algorithm]} hexadecimal digits")
     return Checksum(algorithm, digest)
 

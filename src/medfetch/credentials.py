@@ -34,9 +34,7 @@ def find(name: str, netrc_path: Path) -> Login | None:
     if not netrc_path.is_file():
         return None
     if netrc_path.stat().st_mode & 0o077:
-        raise UsageProblem(
-            f"{netrc_path} can be read by other users", hint=f"run: chmod 600 {netrc_path}"
-        )
+        raise UsageProblem(f"{netrc_path} can be read by other users", hint=f"run: chmod 600 {netrc_path}")
     try:
         entry = netrc.netrc(netrc_path).authenticators(host)
     except (netrc.NetrcParseError, UnicodeDecodeError) as error:

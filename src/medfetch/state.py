@@ -23,7 +23,7 @@ TODO, DONE, FAILED = 0, 1, 2
 SHARD = [
     """
     CREATE TABLE entry (id INTEGER PRIMARY KEY, part TEXT NOT NULL, key TEXT NOT NULL, path TEXT NOT NULL,
-        files INTEGER, size INTEGER, state INTEGER NOT NULL DEFAULT 0, error TEXT, body TEXT NOT NULL);
+        files INTEGER, size INTEGER, state INTEGER NOT NULL DEFAULT 0, error TEXT, code INTEGER, body TEXT NOT NULL);
     CREATE INDEX entry_state ON entry (state);
     CREATE TABLE placed (path TEXT PRIMARY KEY, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
         sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL)
@@ -135,17 +135,11 @@ class Shard:
         self._db.close()
 
     def add(self, rows: Iterable[tuple[str, Entry]]) -> None:
-        """Appends entries, each with its part's name.
-
-        Raises: sqlite3.IntegrityError never; equal paths are found when the files are placed.
-        """
+        """Appends entries, each with its part's name."""
         self._db.execute("BEGIN")
         self._db.executemany(
             "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e))
-                for part, e in rows
-            ),
+            ((part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e)) for part, e in rows),
         )
         self._db.execute("COMMIT")
 
@@ -160,23 +154,31 @@ class Shard:
         for part, body in self._db.execute("SELECT part, body FROM entry ORDER BY id"):
             yield part, load_entry(body)
 
-    def placed_of(self, unit: str) -> list[tuple[str, str | None]]:
-        """(path, key) of the files of a unit that wait for the ledger."""
-        return list(self._db.execute("SELECT path, key FROM placed WHERE unit = ?", (unit,)))
+    def placed_of(self, unit: str) -> list[tuple[str, str | None, int]]:
+        """(path, key, size) of the files of a unit that wait for the ledger."""
+        return list(self._db.execute("SELECT path, key, size FROM placed WHERE unit = ?", (unit,)))
+
+    def find(self, path: str) -> Placed | None:
+        """A file that waits for the ledger."""
+        row = self._db.execute(f"SELECT {PLACED} FROM placed WHERE path = ?", (path,)).fetchone()
+        return _placed(row) if row else None
 
     def placed(self) -> Iterator[Placed]:
         for row in self._db.execute(f"SELECT {PLACED} FROM placed ORDER BY path"):
             yield _placed(row)
 
-    def record(self, placed: Iterable[Placed], done: Iterable[int], failed: Iterable[tuple[int, str]]) -> None:
-        """Writes down, in one transaction, files in place, entries that are complete, and entries that are not."""
+    def record(self, placed: Iterable[Placed], done: Iterable[int], failed: Iterable[tuple[int, str, int]]) -> None:
+        """Writes down, in one transaction, files in place, rows that are complete, and (row, error, exit code)."""
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany(
             f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (dataclasses.astuple(item) for item in placed),
         )
         self._db.executemany("UPDATE entry SET state = 1, error = NULL WHERE id = ?", ((row,) for row in done))
-        self._db.executemany("UPDATE entry SET state = 2, error = ? WHERE id = ?", ((e, row) for row, e in failed))
+        self._db.executemany(
+            "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
+            ((error, code, row) for row, error, code in failed),
+        )
         self._db.execute("COMMIT")
 
     def tally(self) -> dict[str, int]:
@@ -195,9 +197,9 @@ class Shard:
                 counts["failed"] += entries
         return counts
 
-    def failures(self, limit: int) -> list[tuple[str, str]]:
-        """(path, reason) of entries that failed."""
-        query = "SELECT path, error FROM entry WHERE state = 2 ORDER BY id LIMIT ?"
+    def failures(self, limit: int) -> list[tuple[str, str, int]]:
+        """(path, reason, exit code) of entries that failed."""
+        query = "SELECT path, error, code FROM entry WHERE state = 2 ORDER BY id LIMIT ?"
         return list(self._db.execute(query, (limit,)))
 
     def reopen(self, ledger: Path) -> None:
@@ -214,19 +216,21 @@ class Shard:
     def move_to(self, ledger: Path) -> None:
         """Moves results into the ledger; interrupted, it can be done again."""
         self._db.execute("ATTACH ? AS l", (str(ledger),))
+        # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
         self._db.execute(
             "INSERT OR REPLACE INTO l.unit (key, part, path) SELECT DISTINCT e.key, e.part, e.path FROM entry e"
             " WHERE e.state = 1"
         )
-        self._db.execute("DELETE FROM placed")
         self._db.execute("COMMIT")
+        self._db.execute("DELETE FROM placed")
         self._db.execute("DETACH l")
 
 
 def _placed(row: tuple[Any, ...]) -> Placed:
-    return Placed(*row[:5], Assurance(row[5]), *row[6:])
+    path, unit, key, size, sha256, assurance, checked, source, host = row
+    return Placed(path, unit, key, size, sha256, Assurance(assurance), checked, source, host)
 
 
 # -- the ledger --------------------------------------------------------------------------------------------------
@@ -242,27 +246,38 @@ class Ledger:
     def close(self) -> None:
         self._db.close()
 
-    def files_of(self, unit: str) -> list[tuple[str, str | None]]:
-        """(path, key) of the good files of a unit, whole or not."""
-        return list(self._db.execute("SELECT path, key FROM file WHERE unit = ? AND NOT bad", (unit,)))
+    def files_of(self, unit: str) -> list[tuple[str, str | None, int]]:
+        """(path, key, size) of the good files of a unit, complete or not."""
+        return list(self._db.execute("SELECT path, key, size FROM file WHERE unit = ? AND NOT bad", (unit,)))
 
     def find(self, path: str) -> Placed | None:
         row = self._db.execute(f"SELECT {PLACED} FROM file WHERE path = ?", (path,)).fetchone()
         return _placed(row) if row else None
 
-    def files(self, plan: Iterable[Path] | None = None) -> Iterator[Placed]:
-        """All files in the order of their paths, or those of a plan's shards, shard by shard in the order of entries."""
-        if plan is None:
-            yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file ORDER BY path"))
-            return
+    def files(self) -> Iterator[Placed]:
+        """All files in the order of their paths."""
+        yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file ORDER BY path"))
+
+    def files_of_plan(self, shards: Iterable[Path], *, ordered: bool = False) -> Iterator[Placed]:
+        """The files of a plan, shard by shard, or in the order of their paths."""
         columns = ", ".join(f"f.{name.strip()}" for name in PLACED.split(","))
-        for shard in plan:
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._db.execute("DELETE FROM wanted")
+        for shard in shards:
             self._db.execute("ATTACH ? AS s", (str(shard),))
-            query = f"SELECT {columns} FROM s.entry e JOIN file f ON f.unit = e.key ORDER BY e.id, f.path"
             try:
-                yield from map(_placed, self._db.execute(query))
+                if ordered:
+                    self._db.execute("INSERT OR IGNORE INTO wanted SELECT key FROM s.entry")
+                else:
+                    query = f"SELECT {columns} FROM s.entry e JOIN file f ON f.unit = e.key WHERE NOT f.bad"
+                    yield from map(_placed, self._db.execute(query))
             finally:
                 self._db.execute("DETACH s")
+        if ordered:
+            query = (
+                f"SELECT {columns} FROM file f WHERE NOT f.bad AND f.unit IN (SELECT key FROM wanted) ORDER BY f.path"
+            )
+            yield from map(_placed, self._db.execute(query))
 
     def lose(self, paths: Iterable[str]) -> None:
         """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""

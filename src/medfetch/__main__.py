@@ -1,0 +1,5 @@
+"""``python -m medfetch``."""
+
+from medfetch.cli import main
+
+main()

@@ -1,0 +1,103 @@
+"""The Python side: what ``import medfetch`` offers. The command line is a thin skin over the same runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from medfetch import catalog, config, runner
+from medfetch.config import Settings
+from medfetch.planning import Plan
+from medfetch.progress import Display, Terminal
+from medfetch.runner import Wish
+from medfetch.sandbox.child import sandboxed
+from medfetch.types import Recipe, Selection
+
+Select = Mapping[str, str | Iterable[str]]
+
+
+def get(
+    name: str | Recipe,
+    *,
+    select: Select | None = None,
+    part: str | Iterable[str] = (),
+    route: str | None = None,
+    limit: int | None = None,
+    unpack: bool = True,
+    keep_archives: bool = False,
+    refresh: bool = False,
+    sandbox: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> Path:
+    """Fetches a dataset, or goes on with it, and returns its folder: complete and verified.
+
+    Args:
+        name: what ``medfetch get`` takes (an id, ``source:locator``, a manifest's path …), or a Recipe.
+        select: facet → value or values (shell patterns), such as ``{"subject": ["LIDC-IDRI-0001"]}``.
+        part: parts by name; without, the default ones.
+        route: the only source to use.
+        limit: the first so many series or files.
+        refresh: resolve again where a plan exists.
+        sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
+        settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
+
+    Raises: MedfetchError; its class and ``exit_code`` say what kind of trouble it is.
+    """
+    wish = replace(_wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives))
+    with ExitStack() as stack:
+        resolved = _settings(stack, sandbox, settings)
+        recipe = _recipe(name, resolved)
+        runner.get(recipe, wish, resolved, _display(progress))
+        return runner.home_of(recipe, resolved).root
+
+
+def plan(
+    name: str | Recipe,
+    *,
+    select: Select | None = None,
+    part: str | Iterable[str] = (),
+    route: str | None = None,
+    limit: int | None = None,
+    refresh: bool = False,
+    sandbox: bool = False,
+    **settings: Any,
+) -> Plan:
+    """What ``get`` would fetch; no data is. ``Plan.totals`` counts series, files and bytes, ``Plan.entries()`` streams.
+
+    Raises: MedfetchError.
+    """
+    with ExitStack() as stack:
+        resolved = _settings(stack, sandbox, settings)
+        wish = _wish(select, part, route, limit, refresh)
+        return runner.make_plan(_recipe(name, resolved), wish, resolved, _display(False))
+
+
+def _recipe(name: str | Recipe, settings: Settings) -> Recipe:
+    return name if isinstance(name, Recipe) else catalog.load(name, settings.recipes)
+
+
+def _wish(
+    select: Select | None, part: str | Iterable[str], route: str | None, limit: int | None, refresh: bool
+) -> Wish:
+    facets = {
+        facet: (values,) if isinstance(values, str) else tuple(values) for facet, values in (select or {}).items()
+    }
+    parts = (part,) if isinstance(part, str) else tuple(part)
+    return Wish(Selection(facets, limit), parts, route, refresh=refresh)
+
+
+def _archives(unpack: bool, keep: bool) -> str:
+    return "as-is" if not unpack else "keep" if keep else "unpack"
+
+
+def _settings(stack: ExitStack, sandbox: bool, flags: dict[str, Any]) -> Settings:
+    settings = config.load(**flags)
+    return stack.enter_context(sandboxed(settings)) if sandbox else settings
+
+
+def _display(progress: bool) -> Display:
+    return Terminal(quiet=not progress)

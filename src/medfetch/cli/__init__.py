@@ -1,0 +1,61 @@
+"""The command line: one thin module a verb, imported when its verb is used. It must not import net, sources, state."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from medfetch import __version__
+
+VERBS = {
+    "get": "fetch datasets: resolve, download, resume, verify, unpack, receipt",
+    "plan": "show what get would fetch",
+    "list": "list and search the recipes",
+    "info": "show one dataset: what it is, how it is obtained, where each fact was read",
+    "status": "show what is in the cache",
+    "verify": "read every byte again; --repair fetches what is wrong",
+    "path": "print where a dataset is; exit 1 if it is not complete",
+    "rm": "remove datasets from the cache",
+    "gc": "remove what interrupted work left",
+    "recipe": "check recipes",
+    "sandbox": "run a stand-in for the archives on loopback",
+}
+
+
+class Verbs(click.Group):
+    """Knows all verbs by name and imports only the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        return import_module(f"medfetch.cli.{name}").command  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="medfetch %(version)s")
+def group() -> None:
+    """Obtain medical imaging datasets: resumable, verified, with a receipt.
+
+    Exit codes: 0 all there and verified · 1 some files could not be had · 2 wrong command line or recipe ·
+    3 a requirement is not met · 4 bytes do not match their checksum · 5 disk full · 6 no host reached ·
+    130 interrupted, 143 terminated (state is saved: the same command goes on).
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        group(prog_name="medfetch")
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `medfetch list | head`.
+        sys.stderr.close()
+        sys.exit(1)

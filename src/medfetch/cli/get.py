@@ -1,0 +1,81 @@
+"""``medfetch get``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from medfetch import runner, upkeep
+from medfetch.cli.common import Session, explain, with_session, with_wish
+from medfetch.cli.wanted import wanted
+from medfetch.config import Settings
+from medfetch.errors import MedfetchError
+from medfetch.progress import Display, human
+from medfetch.runner import Wish
+from medfetch.types import Recipe
+
+
+@click.command("get")
+@click.argument("names", nargs=-1)
+@click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
+@click.option("--sha256", help="The digest that a plain http(s) address must have.")
+@click.option("--jobs", help="Connections at once.")
+@click.option("--limit-rate", help="Bytes per second, such as 20M.")
+@click.option("--no-unpack", is_flag=True, help="Leave archives as they are.")
+@click.option("--keep-archives", is_flag=True, help="Unpack archives and keep them too.")
+@click.option("--keep-going", is_flag=True, help="Of several datasets, fetch those that can be had.")
+@click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
+@with_session
+@with_wish
+def command(
+    session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
+    no_unpack: bool, keep_archives: bool, keep_going: bool, to: Path | None,
+) -> None:  # fmt: skip
+    """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
+    wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack")
+    display = session.display()
+    problems: list[MedfetchError] = []
+    with session.reaching() as settings:
+        chosen = []
+        for recipe, own in wanted(names, files, wish, settings, sha256):
+            # All plans before the first byte: a requirement that is not met is told before a night's download.
+            try:
+                runner.make_plan(recipe, own, settings, display)
+                chosen.append((recipe, replace(own, refresh=False)))
+            except MedfetchError as error:
+                if not keep_going:
+                    raise
+                problems.append(error)
+        for recipe, own in chosen:
+            try:
+                _get_one(session, recipe, own, settings, display, to)
+            except MedfetchError as error:
+                if not keep_going or error.exit_code in (5, 75, 130, 143):
+                    raise
+                problems.append(error)
+    for problem in problems[:-1]:
+        explain(problem)
+    if problems:
+        raise problems[-1]
+
+
+def _get_one(
+    session: Session, recipe: Recipe, wish: Wish, settings: Settings, display: Display, to: Path | None
+) -> None:
+    receipt: dict[str, Any] = runner.get(recipe, wish, settings, display)
+    if to is not None:
+        made = runner.make_plan(recipe, wish, settings, display)
+        count = upkeep.copy_to(made, to)
+        session.note(f"{count:,} files placed in {to}")
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in receipt["assurance"].items())
+    display.say(
+        "receipt", receipt, f"{recipe.id}: complete, {receipt['files']:,} files, {human(receipt['bytes'])} ({kinds})"
+    )
+    others = [part.name for part in recipe.parts if part.name not in receipt["parts"]]
+    if others and not wish.parts:
+        session.note(f"not fetched: {', '.join(others)} (--part NAME)")
+    if not session.json:
+        click.echo(receipt["path"])

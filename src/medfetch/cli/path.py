@@ -1,0 +1,24 @@
+"""``medfetch path``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from medfetch import catalog, runner, upkeep
+from medfetch.cli.common import Session, with_session
+
+
+@click.command("path")
+@click.argument("name")
+@with_session
+def command(session: Session, name: str) -> None:
+    """Print where a dataset is; exit 1 if what was asked for is not complete."""
+    settings = session.resting
+    home = runner.home_of(catalog.load(name, settings.recipes), settings)
+    complete = home.inner.exists() and upkeep.complete(home)
+    session.out({"path": str(home.root), "complete": complete}, str(home.root))
+    if not complete:
+        session.note(f"{name} is not complete")
+        sys.exit(1)

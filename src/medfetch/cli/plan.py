@@ -1,0 +1,78 @@
+"""``medfetch plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medfetch import cache, runner
+from medfetch.cli.common import Session, with_session, with_wish
+from medfetch.cli.wanted import wanted
+from medfetch.planning import Plan
+from medfetch.progress import human
+from medfetch.runner import Wish
+from medfetch.types import Recipe
+
+
+@click.command("plan")
+@click.argument("names", nargs=-1)
+@click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
+@click.option("--sha256", help="The digest that a plain http(s) address must have.")
+@click.option("--files", "show_entries", is_flag=True, help="Each series and file too.")
+@with_session
+@with_wish
+def command(
+    session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
+    show_entries: bool,
+) -> None:  # fmt: skip
+    """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched."""
+    with session.reaching() as settings:
+        for recipe, own in wanted(names, files, wish, settings, sha256):
+            made = runner.make_plan(recipe, own, settings, session.display())
+            content = _content(recipe, made)
+            session.out(content, _text(content))
+            if show_entries:
+                for part, entry in made.entries():
+                    known = {"part": part, "path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}
+                    size = human(entry.size) if entry.size is not None else "size unknown"
+                    session.out({"event": "entry", **known}, f"  {entry.path}  {size}")
+
+
+def _content(recipe: Recipe, made: Plan) -> dict[str, object]:
+    return {
+        "event": "plan",
+        "dataset": recipe.id,
+        "version": recipe.version,
+        "plan": made.id,
+        **made.totals,
+        "instances": sum(part["files"] for part in made.header["parts"].values() if part["series"]),
+        "parts": {
+            name: {**counts, "routes": [way["source"] for way in made.header["routes"][name]]}
+            for name, counts in made.header["parts"].items()
+        },
+        "not_included": [part.name for part in recipe.parts if part.name not in made.header["parts"]],
+        "select": made.header["select"],
+        "licence": made.header["licence"],
+        "index": made.header["index"],
+        "free_bytes": cache.free_bytes(made.home.root),
+        "path": str(made.home.root),
+    }
+
+
+def _text(content: dict[str, object]) -> str:
+    lines = [f"{content['dataset']}: {_counts(content)}"]
+    parts = content["parts"]
+    assert isinstance(parts, dict)
+    for name, counts in parts.items():
+        lines.append(f"  {name}: {_counts(counts)}; by {', then '.join(counts['routes'])}")
+    if content["not_included"]:
+        lines.append(f"  not included: {', '.join(content['not_included'])} (--part NAME)")  # type: ignore[arg-type]
+    lines.append(f"  to {content['path']} ({human(float(str(content['free_bytes'])))} free)")
+    return "\n".join(lines)
+
+
+def _counts(counts: dict[str, object]) -> str:
+    series = f"{counts['series']:,} series, " if counts["series"] else ""
+    unknown = f" and {counts['unknown_sizes']:,} of unknown size" if counts["unknown_sizes"] else ""
+    return f"{series}{counts['files']:,} files, {human(float(str(counts['bytes'])))}{unknown}"

@@ -1,0 +1,28 @@
+"""``medfetch rm``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from medfetch import catalog, runner, upkeep
+from medfetch.cli.common import Session, with_session
+from medfetch.errors import UsageProblem
+
+
+@click.command("rm")
+@click.argument("names", nargs=-1, required=True)
+@with_session
+def command(session: Session, names: tuple[str, ...], yes: bool) -> None:
+    """Remove datasets from the cache."""
+    settings = session.resting
+    homes = [runner.home_of(catalog.load(name, settings.recipes), settings) for name in names]
+    for name, home in zip(names, homes, strict=True):
+        if not home.inner.exists():
+            raise UsageProblem(f"{name} is not in the cache", hint=f"looked in {home.root}")
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"remove {', '.join(str(home.root) for home in homes)}?", abort=True, err=True)
+    for name, home in zip(names, homes, strict=True):
+        upkeep.remove(home)
+        session.out({"event": "removed", "dataset": name, "path": str(home.root)}, f"removed {home.root}")

@@ -1,0 +1,54 @@
+"""``medfetch verify``."""
+
+from __future__ import annotations
+
+import click
+
+from medfetch import catalog, planning, runner, upkeep
+from medfetch.cli.common import Session, with_session
+from medfetch.errors import IntegrityError
+from medfetch.runner import Wish
+from medfetch.types import Selection
+
+
+@click.command("verify")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--content", is_flag=True, help="Also open the files: DICOM, NIfTI, gzip, zip.")
+@click.option("--repair", is_flag=True, help="Fetch again what is wrong.")
+@with_session
+def command(session: Session, names: tuple[str, ...], content: bool, repair: bool) -> None:
+    """Read every byte again and compare with what was verified when it came."""
+    bad = 0
+    for name in names:
+        recipe = catalog.load(name, session.settings.recipes)
+        home = runner.home_of(recipe, session.resting)
+        findings, count = [], 0
+        for file, finding in upkeep.check(home, content=content):
+            count += 1
+            if finding:
+                findings.append(finding)
+            if finding or session.verbose:
+                problem = finding.problem if finding else "ok"
+                session.out(
+                    {"event": "file", "path": file.path, "problem": finding and problem}, f"{file.path}: {problem}"
+                )
+        for gap in upkeep.missing_instances(home) if content else ():
+            bad += 1
+            session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
+        if findings and repair:
+            upkeep.forget(home, findings)
+            with session.reaching() as settings:
+                for made in planning.all_of(home):
+                    asked = Wish(
+                        Selection({k: tuple(v) for k, v in made.header["select"].items()}, made.header["limit"]),
+                        tuple(made.header["parts"]),
+                    )
+                    runner.get(recipe, asked, settings, session.display())
+        else:
+            bad += len(findings)
+        session.out(
+            {"event": "verify", "dataset": recipe.id, "files": count, "bad": len(findings), "repaired": repair},
+            f"{recipe.id}: {count:,} files, {len(findings)} bad{' and fetched again' if repair and findings else ''}",
+        )
+    if bad:
+        raise IntegrityError(f"{bad} files are not as they should be", hint="--repair fetches them again")

@@ -1,0 +1,106 @@
+"""Shards on this machine: a few worker processes, many threads in each. The coordinator of a run lives here.
+
+The disk is the truth: a worker that dies loses nothing, its shard is given to another.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+from medfetch.errors import MedfetchError
+from medfetch.progress import Event
+from medfetch.shard import ShardJob
+
+GRACE = 5.0
+"""Seconds that workers get to save their state."""
+DEATHS = 10
+"""Workers that may die before the run gives up."""
+
+
+@dataclass(slots=True)
+class Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    job: ShardJob | None = None
+
+
+def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None]) -> None:
+    """Works off all jobs; whatever ends it early (an error, a signal's exception), the workers save their state.
+
+    Raises: the error that ended a shard early.
+    """
+    open_jobs = deque(jobs)
+    workers = [_start() for _ in range(min(processes, len(open_jobs)))]
+    deaths = 0
+    try:
+        while open_jobs or any(worker.job for worker in workers):
+            for worker in workers:
+                if worker.job is None and open_jobs:
+                    worker.job = open_jobs.popleft()
+                    with suppress(OSError):  # a worker that just died is noticed below
+                        worker.connection.send(worker.job)
+            for connection in wait([worker.connection for worker in workers]):
+                worker = next(worker for worker in workers if worker.connection is connection)
+                if not _hear(worker, show):
+                    deaths += 1
+                    if worker.job:
+                        open_jobs.appendleft(worker.job)
+                    if deaths > DEATHS:
+                        raise MedfetchError(f"{deaths} worker processes died, the last with {worker.process.wait()}")
+                    show(Event("note", reason=f"worker {worker.process.pid} died; its work is taken over"))
+                    workers[workers.index(worker)] = _start()
+    finally:
+        _end(workers, show)
+
+
+def _start() -> Worker:
+    ours, theirs = Pipe()
+    command = [sys.executable, "-m", "medfetch.engines.worker", str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    theirs.close()
+    return Worker(process, ours)
+
+
+def _hear(worker: Worker, show: Callable[[Event], None]) -> bool:
+    """One message of a worker; False if it is dead.
+
+    Raises: the error that ended its shard early.
+    """
+    try:
+        message = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.process.wait()
+        return False
+    if isinstance(message, Event):
+        show(message)
+        return True
+    _, _, error = message
+    worker.job = None
+    if error is not None:
+        raise error
+    return True
+
+
+def _end(workers: list[Worker], show: Callable[[Event], None]) -> None:
+    """Lets busy workers save their state, and ends all."""
+    for worker in workers:
+        with suppress(OSError):
+            worker.connection.send("stop")
+            worker.connection.send(None)
+    for worker in workers:
+        with suppress(MedfetchError, InterruptedError):
+            # Hear them out, so that none blocks on a full pipe.
+            while worker.connection.poll(GRACE) and _hear(worker, show):
+                pass
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(timeout=GRACE)
+        worker.process.kill()
+        worker.process.wait()
+        worker.connection.close()

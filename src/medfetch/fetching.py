@@ -1,0 +1,259 @@
+"""What a worker thread of a shard does: turn an entry into verified files under temporary names.
+
+It brings together a route's source, its network and the transfer function; it must not touch databases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from medfetch import cache, dicom, sources, unpack
+from medfetch.cache import Home, disk_errors
+from medfetch.checksum import hash_file
+from medfetch.config import Settings
+from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
+from medfetch.hosts import Hosts
+from medfetch.net.layers import Getter
+from medfetch.net.stack import ApiNet, bytes_getter
+from medfetch.placing import Staged
+from medfetch.progress import Event, Reporter
+from medfetch.sources import Members, Source
+from medfetch.transfer import Fetched, Terms, fetch_file
+from medfetch.types import Assurance, Entry, Group, RemoteFile, Selection
+
+PARTIAL, STAGING = ".part", ".d"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files ready for their final names; ``problems`` names those of a series that are still wanted."""
+
+    files: tuple[Staged, ...]
+    problems: tuple[str, ...] = ()
+    leftovers: tuple[Path, ...] = ()
+    """To be removed when the entry is complete."""
+
+
+class Fetching:
+    """The hands of one shard's worker threads."""
+
+    def __init__(
+        self, home: Home, shard: int, settings: Settings, token: str, archives: str, stop: threading.Event,
+        reporter: Reporter,
+    ) -> None:  # fmt: skip
+        self.home, self.settings, self.archives = home, settings, archives
+        self.stop, self.reporter = stop, reporter
+        self.prefix, self.token = f"{shard:05d}", token
+        self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
+        self.pace = Pace(settings, stop)
+        self.local = threading.local()
+        self.orphans = self._find_orphans()
+
+    def close(self) -> None:
+        self.hosts.close()
+
+    # -- the tools of a route ------------------------------------------------------------------------------------
+
+    def _tools(self, name: str) -> tuple[Source, ApiNet, Getter]:
+        """Source, API network and byte getter of a source, one set a thread."""
+        tools = self.local.__dict__.setdefault("tools", {})
+        if name not in tools:
+            source = sources.get(name)
+            net = ApiNet(self.settings, source.traits, self.hosts, self.stop, self._said(name))
+            tools[name] = source, net, bytes_getter(self.settings, source.traits, self.hosts, self.stop)
+        return tools[name]  # type: ignore[no-any-return]
+
+    def _said(self, path: str) -> Any:
+        return lambda reason: self.reporter.emit(Event("retry", path, reason=reason))
+
+    # -- what is asked of a worker -------------------------------------------------------------------------------
+
+    def members(self, group: Group, route: Mapping[str, Any]) -> list[RemoteFile]:
+        """The files of a group."""
+        source, net, _ = self._tools(route["source"])
+        if not isinstance(source, Members):
+            raise UsageProblem(f"the source {route['source']!r} makes groups but lists no members")
+        return list(source.members(group, net))
+
+    def same_from(self, route: Mapping[str, Any], entry: Entry) -> Entry:
+        """The same entry from another route.
+
+        Raises: MedfetchError where that route does not have it.
+        """
+        source, net, _ = self._tools(route["source"])
+        wanted = {"series": (entry.facets["series"],)} if "series" in entry.facets else {}
+        for other in source.resolve(route["locator"], net, Selection(facets=wanted)):
+            if other.path == entry.path:
+                return other
+        raise MedfetchError(f"{route['source']} does not have {entry.path}")
+
+    def whole(self, file: RemoteFile, route: Mapping[str, Any]) -> Files:
+        """A file, or the members of an archive."""
+        pieces = [self._fetch(piece, route) for piece in file.pieces or (file,)]
+        if file.unpack and self.archives != "as-is":
+            return self._unpacked(file, pieces, route)
+        if len(pieces) > 1:
+            if file.unpack:
+                named = zip(file.pieces, pieces, strict=True)
+                return Files(tuple(self._staged(piece, fetched, piece.path, route) for piece, fetched in named))
+            pieces = [self._joined(file, pieces)]
+        return Files((self._staged(file, pieces[0], self._final_path(file, pieces[0].path), route),))
+
+    def series(self, group: Group, archive: RemoteFile, route: Mapping[str, Any]) -> Files:
+        """A series that a host zips on the fly: its good instances, and what is wrong with the others."""
+        fetched = self._fetch(archive, route)
+        staging = self._staging(archive.key)
+        try:
+            series = unpack.extract_series([fetched.path], staging, **self._bounds())
+        except IntegrityError:
+            # Whole by its length and yet no zip: nothing of it is worth keeping.
+            fetched.path.unlink(missing_ok=True)
+            raise
+        files = tuple(
+            Staged(
+                member.staged, str(PurePosixPath(group.path, member.name)), None, member.size, member.sha256,
+                Assurance.PUBLISHED if member.checked else Assurance.FIRST_SEEN,
+                str(member.checked) if member.checked else None, route["source"], fetched.host,
+            )
+            for member in series.members
+        )  # fmt: skip
+        return Files(files, series.problems, (staging, fetched.path))
+
+    # -- pieces of it --------------------------------------------------------------------------------------------
+
+    def _fetch(self, file: RemoteFile, route: Mapping[str, Any]) -> Fetched:
+        source, _, getter = self._tools(route["source"])
+        terms = Terms(
+            self.settings.tries, self.settings.backoff, self.settings.reserve, source.traits.ranges, self.stop,
+            self.reporter.received, self.pace.take, self._said(file.path),
+        )  # fmt: skip
+        return fetch_file(file, self._partial(file.key), getter, self.hosts, terms)
+
+    def _staged(self, file: RemoteFile, fetched: Fetched, path: str, route: Mapping[str, Any]) -> Staged:
+        return Staged(
+            fetched.path, path, file.key, fetched.size, fetched.sha256, fetched.assurance, fetched.checked,
+            route["source"], fetched.host,
+        )  # fmt: skip
+
+    def _final_path(self, file: RemoteFile, partial: Path) -> str:
+        if not file.dicom:
+            return file.path
+        with open(partial, "rb") as content:
+            name = dicom.sop_instance_uid(content.read(4096))
+        return f"{file.path}/{name}.dcm"
+
+    def _unpacked(self, file: RemoteFile, pieces: list[Fetched], route: Mapping[str, Any]) -> Files:
+        assert file.unpack is not None
+        staging = self._staging(file.key)
+        paths = [piece.path for piece in pieces]
+        members = unpack.extract(paths, file.unpack.kind, staging, **self._bounds())
+        # The archive's digest vouches for its members.
+        files = [
+            Staged(
+                member.staged, str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
+                pieces[0].assurance, pieces[0].checked, route["source"], pieces[0].host,
+            )
+            for member in members
+        ]  # fmt: skip
+        if self.archives == "keep":
+            named = zip(file.pieces or (file,), pieces, strict=True)
+            files += [self._staged(piece, fetched, piece.path, route) for piece, fetched in named]
+            return Files(tuple(files), leftovers=(staging,))
+        return Files(tuple(files), leftovers=(staging, *paths))
+
+    def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
+        """Several pieces as the one file that they are."""
+        joined = self._partial(file.key)
+        with disk_errors(joined), open(joined, "wb") as whole:
+            for piece in pieces:
+                with open(piece.path, "rb") as part:
+                    shutil.copyfileobj(part, whole, 1 << 20)
+        hasher = hash_file(joined, file.checksums)
+        if wrong := hasher.mismatch():
+            joined.unlink()
+            raise IntegrityError(f"{file.path}, joined, has {wrong[1]}, expected {wrong[0].hex}")
+        for piece in pieces:
+            piece.path.unlink()
+        checked = str(file.checksums[0]) if file.checksums else pieces[0].checked
+        assurance = Assurance.PUBLISHED if file.checksums else pieces[0].assurance
+        return replace(
+            pieces[0], path=joined, size=hasher.length, sha256=hasher.sha256, assurance=assurance, checked=checked
+        )
+
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "free_bytes": lambda: cache.free_bytes(self.home.partial) - self.settings.reserve,
+            "stop": self.stop.is_set,
+        }
+
+    # -- temporary names -----------------------------------------------------------------------------------------
+
+    def _stem(self, key: str) -> str:
+        return f"{self.prefix}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+
+    def _partial(self, key: str) -> Path:
+        """This owner's partial for a file; bytes of a former owner are taken over."""
+        stem = self._stem(key)
+        mine = self.home.partial / f"{stem}.{self.token}{PARTIAL}"
+        if (orphan := self.orphans.pop(stem, None)) and not mine.exists():
+            with disk_errors(mine):
+                self._take_over(orphan, mine)
+        return mine
+
+    def _take_over(self, orphan: Path, mine: Path) -> None:
+        # An owner on this machine is known to be dead, for else we would not hold its lease. One elsewhere
+        # may only have fallen silent and still write: its bytes are copied, never its file taken.
+        here = orphan.name.split(".", 1)[1].startswith(self.token.rsplit("-", 2)[0] + "-")
+        with suppress(FileNotFoundError):
+            for old, new in ((orphan, mine), (orphan.with_suffix(".note"), mine.with_suffix(".note"))):
+                if here:
+                    old.rename(new)
+                else:
+                    shutil.copyfile(old, new)
+
+    def _staging(self, key: str) -> Path:
+        staging = self.home.partial / f"{self._stem(key)}.{self.token}{STAGING}"
+        with disk_errors(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+        return staging
+
+    def _find_orphans(self) -> dict[str, Path]:
+        """What former owners of this shard left: partials to go on from, and half-unpacked folders to remove."""
+        orphans = {}
+        for path in self.home.partial.glob(f"{self.prefix}-*"):
+            if path.suffix == STAGING:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix == PARTIAL:
+                orphans[path.name.split(".", 1)[0]] = path
+        return orphans
+
+
+class Pace:
+    """Keeps the bytes of a process under its share of ``limit_rate``."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self._rate = settings.limit_rate / settings.processes if settings.limit_rate else None
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._free_at = time.monotonic()
+
+    def take(self, count: int) -> None:
+        """Waits until ``count`` bytes may have been received."""
+        if self._rate is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            # What was not used in the last half second is not saved up.
+            self._free_at = max(self._free_at, now - 0.5) + count / self._rate
+            wait = self._free_at - now
+        if wait > 0:
+            self._stop.wait(wait)

@@ -1,0 +1,68 @@
+"""The receipt: what is in the cache, whence, when, under which terms, and how sure we are. It must not know the net."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import Counter
+from typing import Any
+
+from medfetch import __version__, cache
+from medfetch.config import Settings
+from medfetch.planning import Plan
+from medfetch.progress import Event
+from medfetch.state import Ledger
+
+
+def of_plan(plan: Plan) -> dict[str, Any] | None:
+    """The receipt of a plan, None where it was never complete."""
+    content = cache.read_json(plan.folder / "receipt.json")
+    return content if isinstance(content, dict) else None
+
+
+def write(plan: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]) -> dict[str, Any]:
+    """Writes the receipt of a complete plan, beside the plan and as the home's latest; returns it."""
+    files, size = 0, 0
+    assurance: Counter[str] = Counter()
+    origins: dict[tuple[str, str], list[int]] = {}
+    tree = hashlib.sha256()
+    for file in ledger.files_of_plan(plan.shards, ordered=True):
+        files += 1
+        size += file.size
+        assurance[file.assurance.value] += 1
+        counts = origins.setdefault((file.source, file.host), [0, 0])
+        counts[0] += 1
+        counts[1] += file.size
+        tree.update(f"{file.sha256} {file.size} {file.path}\n".encode())
+    header = plan.header
+    content = {
+        "dataset": header["dataset"],
+        "version": header["version"],
+        "name": header["name"],
+        "path": str(plan.home.root),
+        "sandbox": settings.sandbox,
+        "files": files,
+        "bytes": size,
+        "assurance": dict(assurance),
+        "from": [
+            {"source": source, "host": host, "files": count, "bytes": amount}
+            for (source, host), (count, amount) in sorted(origins.items())
+        ],
+        "failovers": [{"path": event.path, "from": event.source, "why": event.reason} for event in failovers[:100]],
+        "failovers_total": len(failovers),
+        "tree": f"sha256:{tree.hexdigest()}",
+        "select": header["select"],
+        "limit": header["limit"],
+        "parts": sorted(header["parts"]),
+        "licence": header["licence"],
+        "cite": header["cite"],
+        "recipe": header["recipe"],
+        "plan": plan.id,
+        "index": header["index"],
+        "planned": header["made"],
+        "completed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "tool": f"medfetch {__version__}",
+    }
+    cache.write_json(plan.folder / "receipt.json", content)
+    cache.write_json(plan.home.receipt, content)
+    return content

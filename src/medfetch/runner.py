@@ -1,0 +1,307 @@
+"""The composition root, and the only file that knows the whole pipeline: recipe → access → source → plan → shards
+→ ledger → receipt.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from medfetch import cache, leases, planning, receipt, requirements, sources
+from medfetch.cache import Home
+from medfetch.config import Settings
+from medfetch.engines import local
+from medfetch.errors import DiskFull, Incomplete, Refused, Retryable, Unreachable, UsageProblem
+from medfetch.hosts import Hosts
+from medfetch.net.stack import ApiNet
+from medfetch.planning import Plan
+from medfetch.progress import Display, Event, human
+from medfetch.shard import ShardJob
+from medfetch.state import Ledger, Shard
+from medfetch.types import Entry, Part, Recipe, Route, Selection
+
+INDEX = "idc-index-data"
+POLL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for beyond the dataset's name."""
+
+    selection: Selection = field(default_factory=Selection)
+    parts: tuple[str, ...] = ()
+    route: str | None = None
+    archives: str = "unpack"
+    """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
+    refresh: bool = False
+    """Resolve again where a plan exists."""
+
+
+def home_of(recipe: Recipe, settings: Settings) -> Home:
+    return cache.home(settings.cache, recipe.id, recipe.version)
+
+
+def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> Plan:
+    """The plan for a wish: the one on disk, else a new one.
+
+    Raises: AccessRequired, UsageProblem, Unreachable, CacheError, DiskFull.
+    """
+    parts = _chosen_parts(recipe, wish)
+    routes = {part.name: _chosen_routes(part, wish) for part in parts}
+    requirements.check(recipe, parts, routes, settings)
+    home = home_of(recipe, settings)
+    firsts = [routes[part.name][0] for part in parts]
+    plan_id = planning.identity(recipe, parts, firsts, wish.selection)
+    if not wish.refresh and (found := planning.load(home, plan_id)):
+        return found
+    for route in firsts:
+        _check_facets(route, wish.selection)
+    cache.prepare(home, private=recipe.access.level not in ("open", "account"))
+    entries = _entries(routes, wish, settings, display)
+    return planning.build(home, plan_id, entries, wish.selection, lambda: _header(recipe, wish, routes))
+
+
+def _chosen_parts(recipe: Recipe, wish: Wish) -> list[Part]:
+    known = {part.name: part for part in recipe.parts}
+    for name in wish.parts:
+        if name not in known:
+            raise UsageProblem(f"{recipe.id} has no part {name!r}", hint=f"its parts: {', '.join(known) or 'none'}")
+    return [part for part in recipe.parts if (part.name in wish.parts if wish.parts else part.default)]
+
+
+def _chosen_routes(part: Part, wish: Wish) -> list[Route]:
+    routes = [route for route in part.routes if wish.route in (None, route.source)]
+    if part.routes and not routes:
+        ways = ", ".join(route.source for route in part.routes)
+        raise UsageProblem(f"the part {part.name!r} has no route by {wish.route}", hint=f"its routes: {ways}")
+    return routes
+
+
+def _check_facets(route: Route, selection: Selection) -> None:
+    known = sources.get(route.source).traits.facets
+    for facet in selection.facets:
+        if facet not in known:
+            raise UsageProblem(
+                f"{route.source} cannot select by {facet!r}", hint=f"it can select by {', '.join(known)}"
+            )
+
+
+def _header(recipe: Recipe, wish: Wish, routes: Mapping[str, list[Route]]) -> dict[str, Any]:
+    return {
+        "dataset": recipe.id,
+        "version": recipe.version,
+        "name": recipe.name,
+        "recipe": recipe.digest,
+        "origin": recipe.origin,
+        "licence": dict(recipe.licence or {}),
+        "cite": list(recipe.citations),
+        "routes": {
+            part: [{"source": way.source, "locator": dict(way.locator)} for way in ways]
+            for part, ways in routes.items()
+        },
+        "select": {facet: list(values) for facet, values in wish.selection.facets.items()},
+        "limit": wish.selection.limit,
+        "made": now(),
+        "index": index_version(),
+    }
+
+
+def index_version() -> str | None:
+    try:
+        return installed_version(INDEX)
+    except PackageNotFoundError:
+        return None
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _entries(
+    routes: dict[str, list[Route]], wish: Wish, settings: Settings, display: Display
+) -> Iterator[tuple[str, Entry]]:
+    """(part, entry) of all parts, each from its first route that answers; those that do not are struck out."""
+    stop = threading.Event()
+    hosts = Hosts(cache.hosts_folder(settings.cache), stop.is_set)
+    try:
+        for part, ways in routes.items():
+            while True:
+                source = sources.get(ways[0].source)
+                net = ApiNet(settings, source.traits, hosts, stop, _teller(display, part))
+                count = 0
+                try:
+                    for entry in source.resolve(ways[0].locator, net, wish.selection):
+                        count += 1
+                        yield part, entry
+                except (Unreachable, Refused, Retryable) as error:
+                    if count or len(ways) < 2:
+                        raise
+                    reason = f"{error.message}; planning with {ways[1].source}"
+                    display.show(Event("failover", part, reason=reason, source=ways[0].source))
+                    del ways[0]
+                    continue
+                break
+    finally:
+        hosts.close()
+
+
+def _teller(display: Display, part: str) -> Callable[[str], None]:
+    return lambda reason: display.show(Event("retry", part, reason=reason))
+
+
+# -- get ---------------------------------------------------------------------------------------------------------
+
+
+def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dict[str, Any]:
+    """Everything of a wish in its place, whole and verified; returns the receipt.
+
+    Raises: AccessRequired, UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
+    """
+    made = make_plan(recipe, wish, settings, display)
+    cache.prepare(made.home, private=recipe.access.level not in ("open", "account"))
+    with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
+        tallies = reconcile(made, ledger)
+        content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_done": tallies["files_done"]}
+        display.say("plan", content, describe(recipe, made, tallies))
+        before = receipt.of_plan(made)
+        if tallies["done"] == tallies["entries"] and before:
+            return before
+        failovers: list[Event] = []
+        if tallies["done"] < tallies["entries"]:
+            _check_space(recipe, made, tallies)
+            try:
+                _run(made, wish, settings, display, tallies, failovers)
+            finally:
+                tallies = reconcile(made, ledger, look=False)
+        if tallies["done"] < tallies["entries"]:
+            raise _incomplete(recipe, made, tallies)
+        return receipt.write(made, ledger, settings, failovers)
+
+
+def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
+    totals = made.totals
+    series = f"{totals['series']:,} series, " if totals["series"] else ""
+    unknown = f" and {totals['unknown_sizes']:,} of unknown size" if totals["unknown_sizes"] else ""
+    here = f"; {tallies['files_done']:,} files are here" if tallies["files_done"] else ""
+    return f"{recipe.id}: {series}{totals['files']:,} files, {human(totals['bytes'])}{unknown}{here}"
+
+
+def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
+    """Brings plan, ledger and disk together; the sum of the shards' tallies. ``look`` asks the disk for each file."""
+    sums: dict[str, int] = {}
+    shards = made.shards
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            shard.move_to(ledger.path)
+    if look:
+        ledger.lose(list(_lost(made.home, ledger, shards)))
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            if look:
+                shard.reopen(ledger.path)
+            for key, value in shard.tally().items():
+                sums[key] = sums.get(key, 0) + value
+    return sums
+
+
+def _lost(home: Home, ledger: Ledger, shards: list[Path]) -> Iterator[str]:
+    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
+    root = f"{home.root}{os.sep}"
+    for file in ledger.files_of_plan(shards):
+        try:
+            if os.stat(root + file.path).st_size == file.size:
+                continue
+        except FileNotFoundError:
+            pass
+        yield file.path
+
+
+def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
+    """Raises DiskFull before the first byte where the dataset cannot fit, unpacking counted."""
+    unpacked = sum(part.unpacked or 0 for part in recipe.parts if part.name in made.header["parts"])
+    missing = made.totals["bytes"] - tallies["bytes_done"]
+    # Without a published figure an archive's content is taken to be as large as the archive.
+    needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)
+    free = cache.free_bytes(made.home.root)
+    if needed > free:
+        raise DiskFull(
+            f"{recipe.id} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
+            hint="choose another cache with --cache DIR, or less with --select or --part",
+        )
+
+
+def _run(
+    made: Plan, wish: Wish, settings: Settings, display: Display, tallies: Mapping[str, int], failovers: list[Event]
+) -> None:
+    def show(event: Event) -> None:
+        if event.kind == "failover":
+            failovers.append(event)
+        display.show(event)
+
+    open_shards = [number for number, path in enumerate(made.shards) if _is_open(path)]
+    processes = min(settings.processes, len(open_shards))
+    jobs = [
+        ShardJob(
+            made.home, made.id, number, "", max(1, settings.jobs // processes), settings, made.header["routes"],
+            wish.archives,
+        )
+        for number in open_shards
+    ]  # fmt: skip
+    display.start(made.header["dataset"], {**made.totals, **tallies})
+    try:
+        local.run(jobs, processes, show)
+    finally:
+        display.stop()
+
+
+def _is_open(path: Path) -> bool:
+    with closing(Shard(path)) as shard:
+        tally = shard.tally()
+    return tally["done"] < tally["entries"]
+
+
+def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incomplete:
+    failures: list[dict[str, Any]] = []
+    codes: set[int] = set()
+    for path in made.shards:
+        with closing(Shard(path)) as shard:
+            for entry, reason, code in shard.failures(20):
+                codes.add(code)
+                failures.append({"path": entry, "reason": reason})
+    missing = tallies["entries"] - tallies["done"]
+    # Wrong bytes are the gravest; "no host answered" is said only where that was all.
+    code = 4 if 4 in codes else 6 if codes == {6} else 1
+    first = f": {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
+    return Incomplete(
+        f"{recipe.id}: {missing} of {tallies['entries']} could not be had{first}",
+        failures=failures[:20],
+        exit_code=code,
+        hint="the rest is kept; the same command goes on from there",
+    )
+
+
+@contextmanager
+def working_in(home: Home, display: Display) -> Iterator[None]:
+    """Holds a home for one coordinator; waits for another, and says so."""
+    said = False
+    with cache.disk_errors(home.root):
+        while (lease := leases.take(home.lease)) is None:
+            if not said:
+                said = True
+                owner = leases.owner(home.lease) or {}
+                text = f"waiting for another medfetch (process {owner.get('pid', 'unknown')}) in {home.root}"
+                display.say("note", {"reason": text}, text)
+            time.sleep(POLL)
+    try:
+        yield
+    finally:
+        lease.release()

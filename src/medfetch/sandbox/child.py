@@ -1,0 +1,31 @@
+"""The sandbox as a child process, for a run that rehearses: it ends when its parent does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from medfetch.config import Settings
+from medfetch.errors import MedfetchError
+
+
+@contextmanager
+def sandboxed(settings: Settings, *options: str) -> Iterator[Settings]:
+    """Settings that lead to a sandbox, which runs as long as the block.
+
+    Raises: MedfetchError where it does not start.
+    """
+    command = [sys.executable, "-m", "medfetch.sandbox", "--port", "0", *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout and process.stdin
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise MedfetchError(f"the sandbox did not start (exit {process.wait()})")
+            yield settings.as_sandboxed(json.loads(line)["endpoints"])
+        finally:
+            process.stdin.close()
+            process.terminate()

@@ -1,0 +1,315 @@
+"""One shard, from its open entries to files in place: list groups, fetch, unpack, check, rename, write down.
+
+Every engine calls ``run_shard``. It knows sources (to list a group's members, and to ask the next route when one
+fails) and the one transfer function; it must not know recipes, the command line, or other shards.
+
+The main thread owns the database; worker threads do what waits for the network.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medfetch.cache import Home, disk_errors, sync_folder
+from medfetch.config import Settings
+from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused
+from medfetch.fetching import Fetching, Files
+from medfetch.placing import Staged, place
+from medfetch.progress import Event, Reporter
+from medfetch.state import Ledger, Placed, Shard
+from medfetch.types import Entry, Group, RemoteFile
+
+BATCH_FILES = 1000
+BATCH_SECONDS = 1.0
+"""Finished files wait at most so long (or for so many) for their common sync to disk and their final names."""
+AHEAD = 4
+"""Files ready to be fetched, for each thread, before further groups are listed."""
+REFUSALS = 10
+"""Refused in a row, the run stops: the host means all of us."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """Everything a worker needs; picklable, without secrets."""
+
+    home: Home
+    plan: str
+    number: int
+    token: str
+    """Of the lease on this shard; part of the names of its partial files."""
+    threads: int
+    settings: Settings
+    routes: Mapping[str, list[dict[str, Any]]]
+    """By part, best first: {source, locator}."""
+    archives: str
+    """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
+
+    @property
+    def path(self) -> Path:
+        return self.home.plans / self.plan / f"{self.number:05d}.sqlite"
+
+
+@dataclass(slots=True)
+class Active:
+    """An entry in work."""
+
+    row: int
+    part: str
+    entry: Entry
+    unit: str
+    """The key under which the plan knows it, whatever route it comes by."""
+    route: int = 0
+    open: int = 0
+    """Tasks under way or queued."""
+    names: set[str] = field(default_factory=set)
+    """Final names of its files that are here, placed or about to be."""
+    keys: set[str] = field(default_factory=set)
+    """Their keys, as far as they have one."""
+    singly: bool = False
+    """The archive was no good: member by member now."""
+    errors: list[MedfetchError] = field(default_factory=list)
+    leftovers: list[Path] = field(default_factory=list)
+
+
+Result = Files | list[RemoteFile] | RemoteFile | Group | Exception
+Task = tuple[Active, Callable[[], Result]]
+
+
+def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event) -> None:
+    """Works off a shard; what is finished is written down even when it raises.
+
+    Raises:
+        DiskFull, CacheError: the run cannot go on.
+        Refused: ten refusals in a row.
+        InterruptedError: stopped; state is saved.
+    """
+    with closing(Shard(job.path)) as shard, closing(Ledger(job.home.ledger)) as ledger:
+        _Run(job, shard, ledger, reporter, stop).run()
+
+
+class _Run:
+    def __init__(self, job: ShardJob, shard: Shard, ledger: Ledger, reporter: Reporter, stop: threading.Event) -> None:
+        self.job, self.shard, self.ledger, self.reporter, self.stop = job, shard, ledger, reporter, stop
+        self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter)
+        self.ready: deque[Task] = deque()
+        self.waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[tuple[Active, Result]] = queue.SimpleQueue()
+        self.busy = 0
+        self.after = 0
+        self.exhausted = False
+        self.ending = False
+        self.refused_in_a_row = 0
+        self.finished: list[Active] = []
+        self.batch: list[tuple[Active, Staged]] = []
+        self.failed: list[Active] = []
+        self.flushed = time.monotonic()
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.job.threads)]
+        for thread in threads:
+            thread.start()
+        try:
+            self._loop()
+        finally:
+            self.ending = True
+            for _ in threads:
+                self.waiting.put(None)
+            for thread in threads:
+                thread.join()
+            # What was still finished on the way out is kept too.
+            with suppress(MedfetchError):
+                while not self.done.empty():
+                    self._take(*self.done.get())
+            self.fetching.close()
+            self._flush()
+
+    def _work(self) -> None:
+        while (task := self.waiting.get()) is not None:
+            active, call = task
+            if self.ending:
+                continue
+            try:
+                self.done.put((active, call()))
+            except (MedfetchError, InterruptedError) as error:
+                self.done.put((active, error))
+            except Exception as error:  # a source's or a library's bug must not lose the other files
+                self.done.put((active, MedfetchError(f"{active.entry.path}: {type(error).__name__}: {error}")))
+
+    def _loop(self) -> None:
+        while True:
+            if self.stop.is_set():
+                raise InterruptedError
+            self._refill()
+            while self.ready and self.busy < 2 * self.job.threads:
+                self.waiting.put(self.ready.popleft())
+                self.busy += 1
+            if not self.busy:
+                return
+            try:
+                active, result = self.done.get(timeout=BATCH_SECONDS / 4)
+            except queue.Empty:
+                pass
+            else:
+                self.busy -= 1
+                self._take(active, result)
+            if len(self.batch) >= BATCH_FILES or time.monotonic() - self.flushed >= BATCH_SECONDS:
+                self._flush()
+
+    def _refill(self) -> None:
+        """Takes up further entries while there is little to fetch."""
+        while not self.exhausted and len(self.ready) < AHEAD * self.job.threads:
+            rows = self.shard.todo(self.after, self.job.threads)
+            self.exhausted = not rows
+            for row, part, entry in rows:
+                self.after = row
+                active = Active(row, part, entry, entry.key)
+                if isinstance(entry, Group):
+                    self._look_up(active)
+                self._start(active)
+
+    # -- what to do next with an entry ---------------------------------------------------------------------------
+
+    def _start(self, active: Active) -> None:
+        entry, route = active.entry, self._route(active)
+        if isinstance(entry, RemoteFile):
+            self._queue(active, lambda: self.fetching.whole(entry, route))
+            return
+        archive = entry.archive
+        # Of a series of which most is here, the rest is fetched singly.
+        if archive and not active.singly and 2 * len(active.names) <= (entry.files or 0):
+            self._queue(active, lambda: self.fetching.series(entry, archive, route))
+        else:
+            self._queue(active, lambda: self.fetching.members(entry, route))
+
+    def _route(self, active: Active) -> dict[str, Any]:
+        return self.job.routes[active.part][active.route]
+
+    def _queue(self, active: Active, call: Callable[[], Result]) -> None:
+        active.open += 1
+        self.ready.append((active, call))
+
+    def _look_up(self, active: Active) -> None:
+        """Notes which files of a group are in place from before."""
+        for path, key, size in [*self.ledger.files_of(active.unit), *self.shard.placed_of(active.unit)]:
+            if (self.job.home.root / path).is_file():
+                active.names.add(path)
+                active.keys |= {key} if key else set()
+                self.reporter.received(size)
+
+    def _take(self, active: Active, result: Result) -> None:
+        """A worker's result: files, a group's members, the entry as another route has it, or an error."""
+        active.open -= 1
+        if isinstance(result, InterruptedError):
+            return
+        if isinstance(result, (DiskFull, CacheError)):
+            raise result
+        if isinstance(result, MedfetchError):
+            active.errors.append(result)
+        elif isinstance(result, Files):
+            self.refused_in_a_row = 0
+            self._stage(active, result)
+        elif isinstance(result, list):
+            self._queue_missing(active, result)
+        elif isinstance(result, (RemoteFile, Group)):
+            active.entry, active.errors, active.singly = result, [], False
+            self._start(active)
+        if not active.open:
+            self._settle(active)
+
+    def _queue_missing(self, active: Active, members: list[RemoteFile]) -> None:
+        route = self._route(active)
+        for member in members:
+            if member.key in active.keys or active.names & {member.path, f"{member.path}/{member.key}.dcm"}:
+                continue
+            self._queue(active, lambda member=member: self.fetching.whole(member, route))  # type: ignore[misc]
+
+    def _stage(self, active: Active, result: Files) -> None:
+        active.leftovers += result.leftovers
+        for staged in result.files:
+            if staged.path in active.names:
+                staged.staged.unlink(missing_ok=True)
+            else:
+                active.names.add(staged.path)
+                self.batch.append((active, staged))
+        for problem in result.problems:
+            active.errors.append(IntegrityError(problem))
+
+    def _settle(self, active: Active) -> None:
+        """Nothing of the entry is under way: it is complete, or goes on another way."""
+        entry = active.entry
+        if isinstance(entry, Group) and not active.errors and len(active.names) < (entry.files or 0):
+            active.errors.append(MedfetchError(f"{entry.path}: {len(active.names)} of {entry.files} files"))
+        if not active.errors:
+            self.finished.append(active)
+        elif isinstance(entry, Group) and entry.archive and not active.singly:
+            self.reporter.emit(Event("retry", entry.path, reason=f"{active.errors[0].message}; instance by instance"))
+            active.singly, active.errors = True, []
+            self._start(active)
+        else:
+            self._next_route(active)
+
+    def _next_route(self, active: Active) -> None:
+        """Goes on with the next route of the part, or gives the entry up."""
+        error, path = active.errors[-1], active.entry.path
+        routes = self.job.routes[active.part]
+        if active.route + 1 < len(routes):
+            before, active.route = self._route(active), active.route + 1
+            after, entry = self._route(active), active.entry
+            reason = f"{error.message}; going on with {after['source']}"
+            self.reporter.emit(Event("failover", path, reason=reason, source=before["source"]))
+            self._queue(active, lambda: self.fetching.same_from(after, entry))
+            return
+        self._fail(active)
+        self.refused_in_a_row += isinstance(error, Refused)
+        if self.refused_in_a_row >= REFUSALS:
+            raise Refused(f"{REFUSALS} refusals in a row: {error.message}", hint="ask the host, then run it again")
+
+    def _fail(self, active: Active) -> None:
+        error = active.errors[-1]
+        self.failed.append(active)
+        self.reporter.emit(Event("failed", active.entry.path, reason=error.message, code=error.exit_code))
+
+    # -- writing down --------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Gives finished files their final names, after one common sync, and writes down what is complete."""
+        self.flushed = time.monotonic()
+        if not (self.batch or self.finished or self.failed):
+            return
+        rows: list[Placed] = []
+        with disk_errors(self.job.home.root):
+            if self.batch:
+                sync_folder(self.job.home.root)
+            while self.batch:
+                active, staged = self.batch.pop()
+                before = self.shard.find(staged.path) or self.ledger.find(staged.path)
+                try:
+                    rows.append(place(self.job.home, before, active.unit, staged))
+                except MedfetchError as error:
+                    active.errors.append(error)
+        for active in [active for active in self.finished if active.errors]:
+            self._fail(active)
+        complete = [active for active in self.finished if not active.errors]
+        failed, self.finished, self.failed = self.failed, [], []
+        try:
+            self.shard.record(
+                rows,
+                [active.row for active in complete],
+                [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
+            )
+        except sqlite3.OperationalError as error:
+            raise DiskFull(f"{self.shard.path}: {error}", hint="make room and run the same command again") from error
+        for active in complete:
+            for path in active.leftovers:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            self.reporter.emit(Event("done", active.entry.path, files=len(active.names)))

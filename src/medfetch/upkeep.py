@@ -1,0 +1,209 @@
+"""What is done with datasets that are in the cache: status, verify, path, copies elsewhere, rm, gc."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfetch import cache, leases, planning, receipt, verify
+from medfetch.cache import Home
+from medfetch.checksum import hash_file
+from medfetch.errors import CacheError, UsageProblem
+from medfetch.planning import Plan
+from medfetch.runner import index_version
+from medfetch.state import Ledger, Placed, Shard
+from medfetch.types import Recipe
+
+AT_ONCE = 4
+"""Files verified at the same time: hashing leaves Python's lock free."""
+
+
+def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
+    """What is in a home: ``complete``, ``partial``, ``planned``; and ``stale`` where the recipe or index moved on."""
+    plans = []
+    for made in planning.all_of(home):
+        tally = _tally(made)
+        complete = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
+        state = "complete" if complete else "partial" if tally["files_done"] else "planned"
+        plans.append(
+            {
+                "plan": made.id, "state": state, "select": made.header["select"], "parts": sorted(made.header["parts"]),
+                **tally, "missing": tally["entries"] - tally["done"], "stale": _stale(made, recipe),
+                "failures": _failures(made),
+            }
+        )  # fmt: skip
+    totals = {"files": 0, "bytes": 0}
+    if home.ledger.exists():
+        with closing(Ledger(home.ledger)) as ledger:
+            totals = ledger.totals()
+    states = {each["state"] for each in plans}
+    overall = "complete" if states == {"complete"} else "partial" if states & {"partial", "complete"} else "planned"
+    return {"path": str(home.root), "state": overall, **totals, "plans": plans}
+
+
+def _tally(made: Plan) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for path in made.shards:
+        with closing(Shard(path)) as shard:
+            for key, value in shard.tally().items():
+                sums[key] = sums.get(key, 0) + value
+    return sums
+
+
+def _failures(made: Plan, most: int = 5) -> list[str]:
+    found: list[str] = []
+    for path in made.shards:
+        if len(found) < most:
+            with closing(Shard(path)) as shard:
+                found += [f"{entry}: {reason}" for entry, reason, _ in shard.failures(most - len(found))]
+    return found
+
+
+def _stale(made: Plan, recipe: Recipe | None) -> str | None:
+    """Why a plan may not be what would be planned today, None where nothing speaks for that."""
+    if recipe is not None and recipe.digest != made.header["recipe"]:
+        return "the recipe has changed"
+    uses_index = any(way["source"] == "idc" for ways in made.header["routes"].values() for way in ways)
+    if uses_index and made.header["index"] != index_version():
+        return f"planned from index {made.header['index']}, now {index_version()}"
+    return None
+
+
+def complete(home: Home) -> bool:
+    """Whether everything that was asked for is there."""
+    return home.receipt.exists() and all(
+        tally["done"] == tally["entries"] for tally in map(_tally, planning.all_of(home))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A file that is not as the ledger says."""
+
+    path: str
+    problem: str
+
+
+def check(home: Home, *, content: bool) -> Iterator[tuple[Placed, Finding | None]]:
+    """Reads every byte again: each file with what is wrong with it.
+
+    Raises: CacheError where the home has no ledger.
+    """
+    if not home.ledger.exists():
+        raise CacheError(f"nothing was downloaded to {home.root}", hint="medfetch get")
+    with closing(Ledger(home.ledger)) as ledger, ThreadPoolExecutor(AT_ONCE) as pool:
+        pending = []
+        for file in ledger.files():
+            pending.append((file, pool.submit(_problem, home.root / file.path, file, content)))
+            if len(pending) >= 8 * AT_ONCE:
+                yield _found(*pending.pop(0))
+        while pending:
+            yield _found(*pending.pop(0))
+
+
+def _found(file: Placed, future: Any) -> tuple[Placed, Finding | None]:
+    problem = future.result()
+    return file, Finding(file.path, problem) if problem else None
+
+
+def _problem(path: Path, file: Placed, content: bool) -> str | None:
+    try:
+        hasher = hash_file(path)
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if hasher.length != file.size:
+        return f"{hasher.length} bytes, expected {file.size}"
+    if hasher.sha256 != file.sha256:
+        return f"sha256 {hasher.sha256}, expected {file.sha256}"
+    if content:
+        # DICOM files lie in a folder that is named by their series.
+        series = Path(file.path).parent.name if path.suffix == ".dcm" else None
+        return verify.check_content(path, file.path, series=series)
+    return None
+
+
+def missing_instances(home: Home) -> Iterator[Finding]:
+    """Series with fewer files than planned, across the plans of a home."""
+    with closing(Ledger(home.ledger)) as ledger:
+        for made in planning.all_of(home):
+            for _, entry in made.entries():
+                wanted = getattr(entry, "files", None)
+                have = len(ledger.files_of(entry.key)) if wanted else 0
+                if wanted and have < wanted:
+                    yield Finding(entry.path, f"{have} of {wanted} instances")
+
+
+def forget(home: Home, findings: list[Finding]) -> None:
+    """Removes bad files, so that the next ``get`` fetches them again."""
+    with closing(Ledger(home.ledger)) as ledger:
+        ledger.lose(finding.path for finding in findings)
+    for finding in findings:
+        (home.root / finding.path).unlink(missing_ok=True)
+
+
+def copy_to(made: Plan, target: Path) -> int:
+    """Places a complete plan's files in another folder, by hard link where that works; returns their number.
+
+    Raises: CacheError, DiskFull.
+    """
+    count = 0
+    with cache.disk_errors(target), closing(Ledger(made.home.ledger)) as ledger:
+        for file in ledger.files_of_plan(made.shards, ordered=True):
+            final = target / file.path
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = final.with_name(f".{final.name[:200]}.medfetch")
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(made.home.root / file.path, temporary)
+            except OSError:
+                shutil.copyfile(made.home.root / file.path, temporary)
+            temporary.replace(final)
+            temporary.unlink(missing_ok=True)  # rename(2) of two links to one file does nothing
+            count += 1
+    return count
+
+
+def remove(home: Home) -> None:
+    """Removes a dataset from the cache.
+
+    Raises: UsageProblem while a ``get`` is at work there.
+    """
+    if home.lease.exists() and not leases.is_dead(home.lease):
+        raise UsageProblem(f"another medfetch is at work in {home.root}", hint="wait for it, or stop it")
+    shutil.rmtree(home.root)
+    with suppress(OSError):
+        home.root.parent.rmdir()
+
+
+def collect(home: Home) -> dict[str, int]:
+    """Removes what interrupted work left: partial bytes, plans never begun, dead leases; files and bytes freed."""
+    freed = {"files": 0, "bytes": 0}
+    if home.lease.exists() and not leases.is_dead(home.lease):
+        return freed
+    for path in home.partial.glob("*"):
+        for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
+            freed["files"] += 1
+            freed["bytes"] += file.stat().st_size
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in home.plans.glob("*"):
+        begun = (folder / "plan.json").exists() and _tally(
+            Plan(folder.name, home, cache.read_json(folder / "plan.json"))
+        )
+        if not begun or (not begun["files_done"] and not receipt_exists(folder)):
+            shutil.rmtree(folder)
+    for path in [home.lease, *home.plans.glob("*/*.lease")]:
+        if path.exists() and leases.is_dead(path):
+            path.unlink()
+    return freed
+
+
+def receipt_exists(folder: Path) -> bool:
+    return (folder / "receipt.json").exists()
