@@ -29,6 +29,8 @@ IDC_BUCKETS = {
 """The public buckets of the Imaging Data Commons on AWS and Google, today's and former ones."""
 UID_COLUMNS = {"seriesinstanceuid", "seriesuid"}
 """Column titles, lower case, without spaces and punctuation."""
+DOWNLOAD_AGAIN = "the file may be damaged or cut short: export it again from the portal"
+S3_SOURCE = "public buckets of others are s3:bucket/prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +38,31 @@ class Manifest:
     """What a manifest asks for."""
 
     path: Path
-    source: str
-    """The source that can resolve it: ``tcia`` or ``idc``."""
     series: Mapping[str, int]
-    """Series, each with the line it stands in: SeriesInstanceUIDs for ``tcia``, CRDC series UUIDs for ``idc``."""
+    """Series, each with the line it stands in: SeriesInstanceUIDs, in s5cmd manifests CRDC series UUIDs."""
     host: str | None = None
     """``nbia`` or ``nlst``, where the manifest says so."""
 
 
-def is_manifest(path: Path) -> bool:
-    """Whether a file's name says that it is one of the manifests that ``read`` knows."""
-    return path.suffix.lower() in {".tcia", ".s5cmd", ".csv", ".tsv"} or (path.suffix == ".txt" and _has_copies(path))
-
-
-def read(path: Path) -> Manifest:
-    """A manifest of any kind, told by its suffix; a ``.txt`` is an s5cmd manifest.
+def read_series_list(path: Path) -> Manifest:
+    """A .tcia manifest, or a .csv or .tsv table.
 
     Raises:
-        RecipeError: it cannot be read, is of no known kind, or is damaged; names file and line.
+        RecipeError: it cannot be read, is of neither kind, or is damaged; names file and line.
     """
     suffix = path.suffix.lower()
     if suffix == ".tcia":
         return read_tcia(path)
     if suffix in {".csv", ".tsv"}:
         return read_table(path)
-    if suffix in {".s5cmd", ".txt"}:
-        return read_s5cmd(path)
-    raise RecipeError("not a manifest; expected .tcia, .s5cmd, .txt, .csv or .tsv", at=str(path))
+    raise RecipeError("not a list of series; expected .tcia, .csv or .tsv", at=str(path))
 
 
 def read_tcia(path: Path) -> Manifest:
     """A manifest of NBIA's data retriever: ``name=value`` lines, the last ``ListOfSeriesToDownload=``, then the UIDs.
 
     Raises:
-        RecipeError: as ``read``.
+        RecipeError: as ``read_series_list``.
     """
     lines = _lines(path)
     header: dict[str, str] = {}
@@ -99,7 +92,7 @@ def read_tcia(path: Path) -> Manifest:
     server = urlsplit(header.get("downloadServerUrl", "")).hostname
     if not server:
         raise RecipeError("the manifest names no downloadServerUrl", at=f"{path}:1", hint=DOWNLOAD_AGAIN)
-    return Manifest(path, "tcia", series, "nlst" if server.startswith("nlst.") else "nbia")
+    return Manifest(path, series, "nlst" if server.startswith("nlst.") else "nbia")
 
 
 def read_s5cmd(path: Path) -> Manifest:
@@ -108,7 +101,8 @@ def read_s5cmd(path: Path) -> Manifest:
     Flags and the folders to copy to are passed over: medfetch has its own layout.
 
     Raises:
-        RecipeError: as ``read``; also for a bucket that is not the Imaging Data Commons', and for single instances.
+        RecipeError: it cannot be read, is damaged, names a bucket that is not the Imaging Data Commons', or single
+            instances; names file and line.
     """
     series: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -131,14 +125,14 @@ def read_s5cmd(path: Path) -> Manifest:
         series.setdefault(uuid, number)
     if not series:
         raise RecipeError("no line copies a series", at=str(path), hint=DOWNLOAD_AGAIN)
-    return Manifest(path, "idc", series)
+    return Manifest(path, series)
 
 
 def read_table(path: Path) -> Manifest:
     """A CSV or TSV file with a title row and a column ``SeriesInstanceUID`` or ``Series UID``, however it is spaced.
 
     Raises:
-        RecipeError: as ``read``.
+        RecipeError: as ``read_series_list``.
     """
     rows = csv.reader(_lines(path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     titles = next(rows, [])
@@ -150,19 +144,15 @@ def read_table(path: Path) -> Manifest:
         )
     series: dict[str, int] = {}
     for row in rows:
+        at = f"{path}:{rows.line_num}"
         if not any(cell.strip() for cell in row):
             continue
-        at = f"{path}:{rows.line_num}"
         if len(row) <= columns[0]:
             raise RecipeError(f"the row ends before its column {titles[columns[0]]!r}", at=at)
         series.setdefault(_uid(row[columns[0]].strip(), at), rows.line_num)
     if not series:
         raise RecipeError("the table has no rows", at=str(path))
-    return Manifest(path, "tcia", series)
-
-
-DOWNLOAD_AGAIN = "the file may be damaged or cut short: export it again from the portal"
-S3_SOURCE = "public buckets of others are s3:bucket/prefix"
+    return Manifest(path, series)
 
 
 def _lines(path: Path) -> list[str]:
@@ -181,10 +171,3 @@ def _uid(text: str, at: str) -> str:
     if not UID.fullmatch(text) or len(text) > 64:
         raise RecipeError(f"expected a SeriesInstanceUID, found {text[:80]!r}", at=at, hint=DOWNLOAD_AGAIN)
     return text
-
-
-def _has_copies(path: Path) -> bool:
-    try:
-        return any(re.match(r"\s*(cp|sync)\s.*(s3|gs)://", line) for line in _lines(path))
-    except RecipeError:
-        return False

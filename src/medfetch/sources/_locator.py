@@ -51,7 +51,6 @@ def literal(selection: Selection, facet: str) -> tuple[str, ...] | None:
     return None if values is None or any(set(value) & set("*?[") for value in values) else tuple(values)
 
 
-def words(locator: Mapping[str, Any], selection: Selection) -> str:
-    """What was asked for, for a message that says it is not there."""
-    wanted = {**locator, **{facet: ", ".join(values) for facet, values in selection.facets.items()}}
-    return ", ".join(f"{name} {value}" for name, value in wanted.items())
+def words(locator: Mapping[str, Any]) -> str:
+    """What a locator asks for, for a message that says it is not there."""
+    return ", ".join(f"{name} {value}" for name, value in locator.items())

@@ -146,7 +146,7 @@ def _unpack(item: Mapping[str, Any], path: str, split: bool, where: str) -> Unpa
     if wanted is True:
         into = path.rpartition("/")[0]
     elif isinstance(wanted, Mapping) and set(wanted) == {"into"} and isinstance(wanted["into"], str):
-        into = relative(wanted["into"]) if wanted["into"] not in ("", ".") else ""
+        into = _safe(wanted["into"], f"{where}.unpack") if wanted["into"] not in ("", ".") else ""
     else:
         raise RecipeError(f"expected true or {{into: folder}}, not {wanted!r}", at=f"{where}.unpack")
     return Unpack("split-zip" if split else kind, into)
@@ -202,10 +202,14 @@ def _path(item: Mapping[str, Any], where: str) -> str:
     path = item.get("path")
     if not isinstance(path, str):
         raise RecipeError(f"expected the path of a file, not {path!r}", at=f"{where}.path")
+    return _safe(path, f"{where}.path")
+
+
+def _safe(path: str, where: str) -> str:
     try:
         return relative(path)
     except RecipeError as error:
-        raise RecipeError(error.message, at=f"{where}.path") from None
+        raise RecipeError(error.message, at=where) from None
 
 
 def _checksums(item: Mapping[str, Any], where: str) -> tuple[Checksum, ...]:

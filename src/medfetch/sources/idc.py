@@ -68,17 +68,17 @@ class Idc:
         return {"collection": text}
 
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Group]:
-        conditions, named = _conditions(locator, selection)
+        conditions, named = _conditions(locator)
         previous = None
-        for series in _idc_index.find(conditions, named):
+        for series in _idc_index.find([*conditions, *_narrower(selection)], named):
             if previous == series.series:
                 raise UsageProblem(f"two versions of the series {previous} are asked for; a dataset can hold one")
             previous = series.series
             yield _group(series)
-        if previous is None:
+        if previous is None and not any(True for _ in _idc_index.find(conditions, named)):
             close = _idc_index.close_collections(strings(locator, "collection", self.name))
             raise UsageProblem(
-                f"{_idc_index.release()} has no series for {words(locator, selection)}",
+                f"{_idc_index.release()} has no series for {words(locator)}",
                 hint=f"collections with a like name: {', '.join(close)}" if close else None,
             )
 
@@ -93,8 +93,8 @@ class Idc:
         if net.replaced("idc_gcs") or not net.replaced("idc"):
             addresses.append(bucket_address(net.endpoint("idc_gcs"), group.context["gcs_bucket"]))
         objects, addresses = _list_first_that_answers(net, addresses, f"{group.key}/")
-        expected = group.files if group.files is not None else max(len(objects), 1)
-        if len(objects) != expected:
+        if not objects or len(objects) != (group.files or len(objects)):
+            expected = group.files or "that there are some"
             raise Retryable(f"{addresses[0]} lists {len(objects)} instances of {group.key}, the index says {expected}")
         for each in objects:
             yield RemoteFile(
@@ -109,7 +109,7 @@ class Idc:
             )
 
 
-def _conditions(locator: Mapping[str, Any], selection: Selection) -> tuple[list[Condition], Condition | None]:
+def _conditions(locator: Mapping[str, Any]) -> tuple[list[Condition], Condition | None]:
     """What the rows of the index must meet, and the list of series by name if there is one."""
     where = "idc"
     only(locator, {*COLUMNS, *NAMING, "source_doi", "analysis_result"}, where)
@@ -123,14 +123,18 @@ def _conditions(locator: Mapping[str, Any], selection: Selection) -> tuple[list[
         Condition(column, strings(locator, field, where)) for field, column in COLUMNS.items() if field in locator
     ]
     if dois := strings(locator, "source_doi", where):
-        conditions.append(Condition("lower(source_DOI)", tuple(doi.lower().removeprefix("doi:") for doi in dois)))
+        conditions.append(Condition("source_DOI", tuple(doi.lower().removeprefix("doi:") for doi in dois)))
     result = text(locator, "analysis_result", where) or ("any" if dois or named else "none")
     if result != "any":
         conditions.append(Condition("analysis_result_id", () if result == "none" else (result,)))
+    return conditions, named
+
+
+def _narrower(selection: Selection) -> Iterator[Condition]:
+    """Conditions for what a selection names literally; its patterns are the caller's to apply."""
     for facet, column in FACET_COLUMNS.items():
         if values := literal(selection, facet):
-            conditions.append(Condition(column, values))
-    return conditions, named
+            yield Condition(column, values)
 
 
 def _named(locator: Mapping[str, Any], field: str, where: str) -> Condition:

@@ -60,9 +60,8 @@ class S3:
                 checksums=published_md5(each.etag),
                 etag=each.etag,
             )
-        if empty:
-            wanted = ", ".join(selection.facets.get("path", ())) or "any path"
-            raise UsageProblem(f"s3://{bucket}/{prefix} has no object for {wanted}")
+        if empty and not selection.facets:
+            raise UsageProblem(f"no object's key begins with s3://{bucket}/{prefix}")
 
 
 def _objects(net: Net, bucket: str, region: str | None, prefix: str) -> Iterator[tuple[Object, str]]:

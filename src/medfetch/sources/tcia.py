@@ -53,7 +53,8 @@ class Tcia:
             raise RecipeError(f"{' and '.join(naming)} cannot be combined", at=self.name)
         if not naming and not {"collection", "patient"} & set(locator):
             raise RecipeError("expected at least one of collection, patient, series, cart, manifest", at=self.name)
-        manifest = manifests.read(Path(text(locator, "manifest", self.name) or "")) if "manifest" in locator else None
+        path = text(locator, "manifest", self.name)
+        manifest = manifests.read_series_list(Path(path)) if path else None
         nbia = Nbia(net, _host(locator, manifest))
         if naming:
             named = manifest.series if manifest else _named(locator, nbia)
@@ -65,7 +66,7 @@ class Tcia:
         series = sorted({each.series: each for each in found if _meets(each, locator)}.values(), key=order)
         yield from (_group(each, nbia) for each in series)
         if not series:
-            raise UsageProblem(f"{nbia.host} has no series for {words(locator, selection)}", hint=_like(locator, nbia))
+            _explain_nothing(locator, selection, nbia)
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The instances of a series, each to be fetched alone: for when its zip does not come whole."""
@@ -189,10 +190,12 @@ def _group(series: Series, nbia: Nbia) -> Group:
     return Group(path, key, series.instances, series.size, facets, archive, {"host": nbia.host})
 
 
-def _like(locator: Mapping[str, Any], nbia: Nbia) -> str | None:
-    """A hint with names of collections that look like the locator's."""
+def _explain_nothing(locator: Mapping[str, Any], selection: Selection, nbia: Nbia) -> None:
+    """Raises UsageProblem if the locator is to blame, and not the selection."""
     names = strings(locator, "collection", "tcia")
-    known = nbia.collections() if names else []
-    lower = {name.lower(): name for name in known}
-    close = [lower[match] for name in names for match in difflib.get_close_matches(name.lower(), lower, 3)]
-    return f"collections with a like name: {', '.join(close)}" if close else None
+    known = {name.lower(): name for name in nbia.collections()} if names else {}
+    if selection.facets and all(name in known.values() for name in names):
+        return
+    close = [known[match] for name in names for match in difflib.get_close_matches(name.lower(), known, 3)]
+    hint = f"collections with a like name: {', '.join(close)}" if close else None
+    raise UsageProblem(f"{nbia.host} has no series for {words(locator)}", hint=hint)

@@ -1,0 +1,49 @@
+"""A ``Net`` for tests of sources: requests without retries, pacing or credentials, and a note of what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from medfetch.errors import Refused, Retryable, Unreachable
+from medfetch.types import Traits
+
+
+class PlainNet:
+    def __init__(self, traits: Traits, **endpoints: str) -> None:
+        self.endpoints = endpoints
+        self.traits = traits
+        self.asked: list[str] = []
+
+    def endpoint(self, name: str) -> str:
+        return self.endpoints.get(name, self.traits.endpoints[name])
+
+    def replaced(self, name: str) -> bool:
+        return name in self.endpoints
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+        return self._ask("GET", url, params=params)
+
+    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
+        return self._ask("POST", url, data=data, json=json)
+
+    def _ask(self, method: str, url: str, **options: Any) -> Any:
+        try:
+            answer = requests.request(method, url, timeout=30, **options)
+        except requests.exceptions.ConnectionError as error:
+            raise Unreachable(f"{url}: {error}") from None
+        self.asked.append(answer.url)
+        if answer.status_code >= 500:
+            raise Retryable(f"{url} answered {answer.status_code}")
+        if answer.status_code >= 400:
+            raise Refused(f"{url} answered {answer.status_code}", status=answer.status_code)
+        return answer
+
+
+class NoNet(PlainNet):
+    """For what must not ask the network."""
+
+    def _ask(self, method: str, url: str, **options: Any) -> Any:
+        raise AssertionError(f"{method} {url} was asked")
