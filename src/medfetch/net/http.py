@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urljoin
 
 import pycurl
 
@@ -88,6 +89,7 @@ class Curl:
         """
         curl = self._curl
         self._receiver, self._error, self._answer = receiver, None, None
+        self._asked = self._url = url
         self._status, self._headers = 0, {}  # type: int, dict[str, str]
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
@@ -125,13 +127,9 @@ class Curl:
             self._headers[name.strip().lower()] = value.strip()
         elif self._answer is None and self._status >= 200:
             if self._status in REDIRECTS and "location" in self._headers:
+                self._url = urljoin(self._url, self._headers["location"])
                 return None
-            self._answer = Answer(
-                self._status,
-                self._headers,
-                self._curl.getinfo(pycurl.EFFECTIVE_URL),
-                self._curl.getinfo(pycurl.REDIRECT_COUNT) > 0,
-            )
+            self._answer = Answer(self._status, self._headers, self._url, self._url != self._asked)
             return self._guarded(self._receiver.begin, self._answer)
         return None
 
