@@ -120,19 +120,18 @@ def etag(file: Instance) -> str:
 @lru_cache(maxsize=512)
 def _template(series: Series, size: int) -> bytes:
     """All of the file up to its noise."""
-    available = size - len(_header(series, 1, 1, 0)) - 12
+    available = size - len(_header(series, 0, 0)) - 12
     if available < 0:
         raise ValueError(f"an instance of series {series.uid} cannot be as small as {size} bytes")
-    columns = max(1, isqrt(available // 2))
-    rows = available // 2 // columns if series.pixels else 1
-    noise = 2 * rows * columns if series.pixels else available
-    head = _header(series, rows, columns, available - noise)
+    side = isqrt(available // 2)
+    noise = 2 * side * side if series.pixels else available
+    head = _header(series, side, available - noise)
     if series.pixels:
         return head + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, noise)
     return head + struct.pack("<HH2sHI", 0xFFFC, 0xFFFC, b"OB", 0, noise)
 
 
-def _header(series: Series, rows: int, columns: int, filler: int) -> bytes:
+def _header(series: Series, side: int, filler: int) -> bytes:
     """Preamble, file meta and all elements but the last; ``filler`` bytes of padding make the size come out."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(series.sop_class)
@@ -164,8 +163,8 @@ def _header(series: Series, rows: int, columns: int, filler: int) -> bytes:
             "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
             "SamplesPerPixel": 1,
             "PhotometricInterpretation": "MONOCHROME2",
-            "Rows": rows,
-            "Columns": columns,
+            "Rows": side,
+            "Columns": side,
             "PixelSpacing": ["1", "1"],
             "BitsAllocated": 16,
             "BitsStored": 16,

@@ -100,7 +100,10 @@ class Fault:
     """The body never ends, and no length is announced."""
 
     def __post_init__(self) -> None:
-        re.compile(self.match)
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise ValueError(f"match: {error}") from error
         object.__setattr__(self, "drop", tuple(name.lower() for name in self.drop))
 
     @property
