@@ -6,21 +6,19 @@ It must not know the network, the cache, or what any single source's locator mea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from medfetch import names, sources
+from medfetch import names, recipe_check
 from medfetch.config import parse_size
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.recipe_check import REQUIREMENTS, Problem, check, check_recipe
+from medfetch.recipe_check import REQUIREMENTS, Problem
 from medfetch.recipe_schema import suggestion
 from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
 from medfetch.yaml_marks import read
-
-__all__ = ["Problem", "builtin", "check", "find", "load", "search"]
 
 ROUTE_FIELDS = {"source", "requires", "third_party", "note"}
 """What a route has besides its source's own words."""
@@ -61,6 +59,9 @@ def load(name: str, extra: Iterable[Path] = (), *, sha256: str | None = None) ->
         raise UsageProblem(f"a SHA-256 was given for {name!r}, which is not an http address")
     if name.startswith("doi:"):
         return _from_doi(name.removeprefix("doi:"), extra)
+    # Imported here because looking for third-party sources takes a third of the time of `medfetch list`.
+    from medfetch import sources
+
     prefix, colon, _ = name.partition(":")
     if colon and prefix in sources.names():
         return names.from_source(name)
@@ -107,6 +108,11 @@ def search(
     ]
 
 
+def check(paths: Iterable[Path]) -> Iterator[Problem]:
+    """Every problem of every recipe in files and directories; they may require what built-in recipes do."""
+    return recipe_check.check(paths, builtin() / REQUIREMENTS)
+
+
 def _among(wanted: str | None, values: Iterable[str]) -> bool:
     return wanted is None or wanted.casefold() in (value.casefold() for value in values)
 
@@ -124,9 +130,10 @@ def _load_id(name: str, extra: tuple[Path, ...]) -> Recipe:
 
 
 def _load_file(path: Path, extra: tuple[Path, ...], stem: str | None) -> Recipe:
-    shared = _shared_requirements((*extra, path.parent))
+    above = path.absolute().parents[:2]
+    shared = _shared_requirements((*extra, *reversed(above)))
     try:
-        problems = check_recipe(path, shared, stem)
+        problems = recipe_check.check_recipe(path, shared, stem)
     except OSError as error:
         raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
     if problems:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from medfetch import sources
 from medfetch.checksum import parse
 from medfetch.errors import UsageProblem
 from medfetch.types import Access, Level, Part, Recipe, Route
@@ -31,6 +30,8 @@ def from_source(name: str) -> Recipe:
 
     Raises: UsageProblem if there is no such source, or it cannot read the rest.
     """
+    from medfetch import sources  # as in catalog.load
+
     source, _, text = name.partition(":")
     return _made_up(source, text, name, sources.get(source).locate(text))
 

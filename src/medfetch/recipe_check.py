@@ -13,14 +13,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from medfetch import sources
 from medfetch.recipe_schema import Finding, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
 REQUIREMENTS = "requirements.yaml"
 """The file of a recipe directory that holds what several recipes require."""
-PLACEHOLDER = re.compile(r"\{n(:0?[1-9]d)?\}")
+PLACEHOLDER = re.compile(r"\{n(:0[1-9]d)?\}")
 """The number in a path or address of a range."""
+RELATIVE = "write it relative, with forward slashes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Problem:
     hint: str | None = None
 
 
-def check(paths: Iterable[Path]) -> Iterator[Problem]:
+def check(paths: Iterable[Path], requirements: Path) -> Iterator[Problem]:
     """Every problem of every recipe in files and directories, file by file, in the order of the lines.
 
-    What recipes require is looked for in the ``requirements.yaml`` of the two directories above each file.
-    A path that does not exist is a problem, too.
+    What recipes require is looked for in ``requirements``, and in the ``requirements.yaml`` of the two directories
+    above each file. A path that does not exist is a problem, too.
     """
     ids: dict[str, Path] = {}
     shared: dict[Path, set[str]] = {}
@@ -53,10 +53,10 @@ def check(paths: Iterable[Path]) -> Iterator[Problem]:
             yield from _located(path, document, _requirements_findings(document.data))
             continue
         known: set[str] = set()
-        for directory in path.absolute().parents[:2]:
-            if directory not in shared:
-                shared[directory] = _requirement_names(directory / REQUIREMENTS)
-            known |= shared[directory]
+        for place in (requirements, *(directory / REQUIREMENTS for directory in path.absolute().parents[:2])):
+            if place not in shared:
+                shared[place] = _requirement_names(place)
+            known |= shared[place]
         findings = list(_recipe_findings(document.data, known, path.stem))
         recipe_id = document.data.get("id") if isinstance(document.data, dict) else None
         if isinstance(recipe_id, str) and (other := ids.setdefault(recipe_id, path)) != path:
@@ -127,14 +127,17 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
     if broken:
         return  # What follows relies on the shape that the schema promises.
     yield from _requirement_findings(data["access"].get("requires", []), ("access", "requires"), known)
+    from medfetch import sources  # as in catalog.load
+
+    known_sources = sources.names()
     parts = data.get("parts") or ({"": data} if "routes" in data else {})
     owners: dict[str, str] = {}
     for name, part in parts.items():
         top: Field = ("parts", name) if "parts" in data else ()
         for index, route in enumerate(part.get("routes", [])):
             where = (*top, "routes", index)
-            if route["source"] not in sources.names():
-                yield _unknown((*where, "source"), "source", route["source"], sources.names())
+            if route["source"] not in known_sources:
+                yield _unknown((*where, "source"), "source", route["source"], known_sources)
             yield from _requirement_findings(route.get("requires", []), (*where, "requires"), known)
             if route["source"] == "http":
                 yield from _file_findings(route["files"], (*where, "files"), name, owners)
@@ -160,9 +163,9 @@ def _file_findings(
         here = (*where, index)
         path = file["path"]
         if reason := unsafe(path):
-            yield Finding((*here, "path"), f"the path {path!r} {reason}", "write it relative, with forward slashes")
+            yield Finding((*here, "path"), f"the path {path!r} {reason}", RELATIVE)
         if isinstance(file.get("unpack"), dict) and (reason := unsafe(file["unpack"]["into"])):
-            yield Finding((*here, "unpack", "into"), f"the folder {file['unpack']['into']!r} {reason}")
+            yield Finding((*here, "unpack", "into"), f"the folder {file['unpack']['into']!r} {reason}", RELATIVE)
         if path in paths:
             yield Finding((*here, "path"), f"the path {path!r} is used twice in this route")
         elif owners.setdefault(path, part) != part:

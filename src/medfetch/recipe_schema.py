@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -64,8 +65,12 @@ def schema_findings(data: Any, definition: str | None) -> Iterator[Finding]:
     if data is None:
         yield Finding((), "the file is empty", "docs/recipes.md shows a whole recipe")
         return
+    errors = list(_validator(definition).iter_errors(data))
+    misspelt = {tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"}
     met: set[tuple[Field, str]] = set()
-    for error in _validator(definition).iter_errors(data):
+    for error in errors:
+        if error.validator in ("anyOf", "oneOf") and tuple(error.absolute_path) in misspelt:
+            continue  # What is missing is there, under a name that has been reported.
         for finding in _phrased(error):
             if (finding.where, finding.message) not in met:
                 met.add((finding.where, finding.message))
@@ -103,11 +108,13 @@ def _phrased(error: Any) -> Iterator[Finding]:
     elif rule in ("anyOf", "oneOf", "not"):
         yield Finding(where, f"expected {wanted.get('description') if rule == 'not' else meaning}")
     else:
-        yield Finding(where, f"expected {meaning or f'{rule} {wanted}'}, found {_described(value)}")
+        found = "" if isinstance(value, list) else f", found {_described(value)}"
+        yield Finding(where, f"expected {meaning or f'{rule} {wanted}'}{found}")
 
 
 def _described(value: Any) -> str:
     if isinstance(value, str):
+        value = re.sub(r"//[^/@\s]*@", "//…@", value)  # An address may hold a password.
         return f"the text {value!r}" if len(value) < 100 else f"the text {value[:90]!r}…"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]

@@ -85,6 +85,9 @@ def read_marked(path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         flaw = Flaw(at, (), f"not valid YAML: {error.problem or error.context}")
+    except yaml.reader.ReaderError as error:
+        line = raw.count(b"\n", 0, error.position) + 1
+        flaw = Flaw((line, 1), (), f"not valid YAML: {error.reason}")
     except (yaml.YAMLError, ValueError) as error:
         flaw = Flaw((1, 1), (), f"not valid YAML: {' '.join(str(error).split())}")
     return Document(flaws=(flaw,))
