@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 from medfetch.errors import IntegrityError
 
@@ -37,10 +38,12 @@ def sop_instance_uid(head: bytes) -> str:
         stop_when=lambda tag, *_: tag > _SOP_INSTANCE,
     )
     try:
-        value = next((element.value for element in elements if element.tag == _SOP_INSTANCE), None)
-    except Exception as error:  # the generator takes whatever bytes come for lengths, types and encodings
+        found: Any = next((element for element in elements if element.tag == _SOP_INSTANCE), None)
+        # pydicom takes what there is of a value that is cut
+        value = found.value if found and len(found.value) == found.length else b""
+    except Exception as error:  # whatever bytes come are taken for lengths, types and encodings
         raise IntegrityError(f"a broken DICOM header: {error}") from error
-    uid = bytes(value or b"").rstrip(b"\0 ").decode("ascii", "replace")
+    uid = bytes(value).rstrip(b"\0 ").decode("ascii", "replace")
     if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
         raise IntegrityError(f"a DICOM file whose header names no instance (0002,0003 is {uid[:80]!r})")
     return uid

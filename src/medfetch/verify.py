@@ -186,7 +186,7 @@ def check_gzip(path: Path) -> str | None:
 def check_zip(path: Path) -> str | None:
     """Whether all members of a zip can be read and have the checksums that it carries."""
     try:
-        with open_zip([path]) as archive:
+        with open_zip([path], path.name) as archive:
             bad = archive.testzip()
     except MedfetchError:
         return None  # encrypted, or packed in a way that cannot be read here: nothing is known to be wrong

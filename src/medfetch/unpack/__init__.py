@@ -23,6 +23,7 @@ def extract(
     *,
     free_bytes: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
+    name: str | None = None,
 ) -> Iterator[Member]:
     """Unpacks an archive into ``staging`` and yields its members as they become whole.
 
@@ -35,6 +36,7 @@ def extract(
         staging: a folder of this archive alone; made if missing.
         free_bytes: the bytes that may still be written; asked before the first byte and again as it goes.
         stop: asked between blocks.
+        name: what errors call the archive; its last piece's file name if not given.
 
     Raises:
         IntegrityError: the archive is cut, corrupt, encrypted or dangerous; it names the archive and the member.
@@ -43,7 +45,7 @@ def extract(
         MedfetchError: the archive uses a compression that is not supported.
         InterruptedError: ``stop`` answered True.
     """
-    space = Staging(pieces, staging, free_bytes, stop)
+    space = Staging(pieces, staging, free_bytes, stop, name)
     match kind:
         case "zip" | "split-zip":
             return zip.members(pieces, space)

@@ -42,6 +42,7 @@ def extract_series(
     *,
     free_bytes: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
+    name: str | None = None,
 ) -> Series:
     """Unpacks the answer of NBIA's ``getImageWithMD5Hash`` (or ``getImage``, which has no list).
 
@@ -52,10 +53,10 @@ def extract_series(
         IntegrityError: the zip cannot be read, or a member is encrypted or has a dangerous name.
         DiskFull, InterruptedError: as ``extract``.
     """
-    space = Staging(pieces, staging, free_bytes, stop)
+    space = Staging(pieces, staging, free_bytes, stop, name)
     members: list[Member] = []
     problems: list[str] = []
-    with guard(space.archive, zip.BROKEN), zip.open_zip(pieces) as archive:
+    with guard(space.archive, zip.BROKEN), zip.open_zip(pieces, space.archive) as archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
         space.expect(sum(info.file_size for info in files))
         listed: dict[str, Checksum] = {}

@@ -74,9 +74,14 @@ class Staging:
     """The folder that receives one archive's members under numbers, and the account of what was written there."""
 
     def __init__(
-        self, pieces: Sequence[Path], folder: Path, free_bytes: Callable[[], int], stop: Callable[[], bool]
+        self,
+        pieces: Sequence[Path],
+        folder: Path,
+        free_bytes: Callable[[], int],
+        stop: Callable[[], bool],
+        archive: str | None = None,
     ) -> None:
-        self.archive = pieces[-1].name
+        self.archive = archive or pieces[-1].name
         self._packed = sum(piece.stat().st_size for piece in pieces)
         self._folder = folder
         self._free_bytes = free_bytes

@@ -32,7 +32,7 @@ _LONGEST_COMMENT = 65535
 
 def members(pieces: Sequence[Path], staging: Staging) -> Iterator[Member]:
     """Unpacks; the names and the declared sizes of all members are judged before the first byte is written."""
-    with guard(staging.archive, BROKEN), open_zip(pieces) as archive:
+    with guard(staging.archive, BROKEN), open_zip(pieces, staging.archive) as archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
         claimed = [(info, _claim(archive, info, staging)) for info in files]
         staging.expect(sum(info.file_size for info in files))
@@ -59,9 +59,10 @@ def _claim(archive: zipfile.ZipFile, info: zipfile.ZipInfo, staging: Staging) ->
 
 
 @contextmanager
-def open_zip(pieces: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
+def open_zip(pieces: Sequence[Path], name: str) -> Iterator[zipfile.ZipFile]:
     """A ZipFile over one piece, the pieces of a cut zip, or the volumes of a spanned one (``zip -s``).
 
+    ``name`` is what errors call it.
     Raises: what zipfile raises; IntegrityError if it is encrypted; MedfetchError for a compression zipfile cannot read.
     """
     starts = starts_of(pieces)
@@ -78,12 +79,10 @@ def open_zip(pieces: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
             if (len(archive.infolist()) - end.members) % end.modulus:
                 raise zipfile.BadZipFile(f"it has {end.members} members, and lists {len(archive.infolist())}")
             if any(info.flag_bits & 0x1 for info in archive.infolist()):
-                raise IntegrityError(f"{pieces[-1].name}: is encrypted, and medfetch knows no password for archives")
+                raise IntegrityError(f"{name}: is encrypted, and medfetch knows no password for archives")
             yield archive
     except NotImplementedError as error:
-        raise MedfetchError(
-            f"{pieces[-1].name}: {error}", hint="fetch it with --no-unpack, and unpack it with 7-Zip"
-        ) from error
+        raise MedfetchError(f"{name}: {error}", hint="fetch it with --no-unpack, and unpack it with 7-Zip") from error
 
 
 @dataclass(frozen=True, slots=True)
