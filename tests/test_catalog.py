@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from medfetch import catalog, names
 from medfetch.errors import RecipeError, UsageProblem
+from medfetch.recipe_schema import schema
 from medfetch.types import Level
 
 HEAD = """\
@@ -758,10 +761,41 @@ def test_listing_imports_nothing_slow() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_an_installed_copy_finds_the_recipes_that_it_carries(tmp_path: Path) -> None:
+    package = Path(catalog.__file__).parent
+    shutil.copytree(package, tmp_path / "medfetch", ignore=shutil.ignore_patterns("__pycache__", "recipes"))
+    shutil.copytree(catalog.builtin(), tmp_path / "medfetch" / "recipes")  # as pyproject.toml tells the wheel
+    code = "from medfetch import catalog; print(catalog.load('lidc-idri').origin)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == tmp_path / "medfetch" / "recipes" / "idc" / "lidc-idri.yaml"
+
+
 def test_the_schema_is_valid_and_describes_every_list_of_words() -> None:
     from jsonschema import Draft202012Validator
 
-    from medfetch.recipe_schema import schema
-
     Draft202012Validator.check_schema(schema())
     assert all("title" in words for words in schema()["$defs"].values() if "enum" in words)
+
+
+DOCUMENTATION = Path(__file__).parents[1] / "docs" / "recipes.md"
+
+
+def test_the_documentation_shows_recipes_that_pass(tmp_path: Path) -> None:
+    recipe, requirements = re.findall("```yaml\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    written(tmp_path, requirements, "requirements.yaml")
+    path = written(tmp_path, recipe, "example-ct.yaml")
+    assert list(catalog.check([tmp_path])) == []
+    assert len(catalog.load(str(path)).parts) == 2
+
+
+def test_the_documentation_names_every_field() -> None:
+    text = DOCUMENTATION.read_text()
+    definitions = schema()["$defs"]
+    fields = set(schema()["properties"])
+    for name in ("part", "http", "file", "idc", "s3", "tcia", "requirement", "licence"):
+        fields |= set(definitions[name]["properties"])
+    assert [field for field in sorted(fields) if not re.search(rf"\b{field}\b", text)] == []
+    for name in ("status", "access"):
+        properties = schema()["properties"][name]["properties"]
+        words = properties.get("is", properties.get("level"))["enum"]
+        assert [word for word in words if word not in text] == []
