@@ -56,7 +56,7 @@ def test_a_component_is_made_of_one_to_255_bytes_or_refused(name: str) -> None:
 
 def test_a_name_too_long_is_quoted() -> None:
     assert component("x" * 255) == "x" * 255
-    with pytest.raises(RecipeError, match="x{256}.*256 bytes"):
+    with pytest.raises(RecipeError, match=r"x{256}.*256 bytes"):
         component("x" * 256)
     with pytest.raises(RecipeError, match="300 bytes"):
         component("é" * 150)

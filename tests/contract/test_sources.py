@@ -1,0 +1,173 @@
+"""What every source promises (``medfetch.sources``), asked of each in the same way."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+from plain_net import PlainNet
+from requests import PreparedRequest
+
+from medfetch import sources
+from medfetch.errors import RecipeError, UsageProblem
+from medfetch.planning import matches
+from medfetch.sources import Members
+from medfetch.sources._paths import relative
+from medfetch.types import Group, RemoteFile, Selection
+
+S3_PAGE = """<ListBucketResult><IsTruncated>{more}</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>
+<Contents><Key>{key}</Key><Size>3</Size><ETag>"900150983cd24fb0d6963f7d28e17f72"</ETag></Contents></ListBucketResult>"""
+S3_KEYS = ["folder/a/b.nii", "folder/a/b.nii.gz", "folder/c"]
+NBIA = "https://nbia.cancerimagingarchive.net/nbia-api/services/v4"
+
+
+@dataclass(frozen=True)
+class Case:
+    typed: str
+    """``source:TEXT``."""
+    locator: dict[str, Any]
+    """With more than one entry."""
+    bad: dict[str, Any]
+
+
+CASES = {
+    "http": Case(
+        "https://h.example/a.zip",
+        {"files": [{"path": "b/{n}.nii", "url": "https://h.example/{n}", "range": [9, 11]},
+                   {"path": "a.zip", "url": "https://h.example/a.zip", "unpack": True}]},
+        {"files": [{"path": "../a", "url": "https://h.example/a"}]},
+    ),
+    "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
+    "s3": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
+    "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
+}  # fmt: skip
+
+
+def list_one(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+    """S3's answer, with one key a page; each series of the Imaging Data Commons has one instance."""
+    asked = parse_qs(urlsplit(str(request.url)).query)
+    prefix = asked["prefix"][0]
+    keys = [key for key in S3_KEYS if key.startswith(prefix)] or [f"{prefix}i.dcm"]
+    at = int(asked.get("continuation-token", ["0"])[0])
+    return 200, {}, S3_PAGE.format(more=str(at + 1 < len(keys)).lower(), next=at + 1, key=keys[at])
+
+
+@pytest.fixture(autouse=True)
+def hosts() -> Iterator[None]:
+    """The hosts' answers, small."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        for bucket in ("bucket", "idc-open-data"):
+            mock.add_callback("GET", f"https://{bucket}.s3.amazonaws.com/", list_one)
+        row = {"StudyInstanceUID": "1.2", "Collection": "C1", "PatientID": "P/1", "Modality": "CT"}
+        rows = [{**row, "SeriesInstanceUID": uid} for uid in ("1.2.4", "1.2.3")]
+        mock.get(f"{NBIA}/getSeries", json.dumps(rows))
+        mock.get(f"{NBIA}/getSOPInstanceUIDs", json.dumps([{"SOPInstanceUID": "1.2.3.1"}]))
+        yield
+
+
+@pytest.fixture(params=sources.BUILTIN)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def resolved(name: str, net: PlainNet | None = None) -> Iterator[RemoteFile | Group]:
+    source = sources.get(name)
+    return source.resolve(CASES[name].locator, net or PlainNet(source.traits), Selection())
+
+
+def test_it_knows_its_name(name: str) -> None:
+    assert sources.get(name).name == name
+
+
+def test_it_resolves_lazily(name: str) -> None:
+    net = PlainNet(sources.get(name).traits)
+    entries = resolved(name, net)
+    assert iter(entries) is entries
+    assert net.asked == []
+    next(entries)
+    assert len(net.asked) <= 1
+
+
+def test_it_resolves_twice_alike(name: str) -> None:
+    first, second = list(resolved(name)), list(resolved(name))
+    assert first == second
+    assert len(first) > 1
+
+
+def test_its_paths_are_unique_and_safe(name: str) -> None:
+    paths = [entry.path for entry in resolved(name)]
+    assert len(set(paths)) == len(paths)
+    for path in paths:
+        assert relative(path) == path
+
+
+def test_its_keys_are_unique(name: str) -> None:
+    keys = [entry.key for entry in resolved(name)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_its_entries_survive_pickling(name: str) -> None:
+    entries = list(resolved(name))
+    assert pickle.loads(pickle.dumps(entries)) == entries
+
+
+def test_it_tells_only_the_facets_that_it_can_select_by(name: str) -> None:
+    facets = set(sources.get(name).traits.facets)
+    for entry in resolved(name):
+        assert set(entry.facets) <= facets
+        assert all(isinstance(value, str) and value for value in entry.facets.values())
+
+
+def test_a_selection_by_a_facet_keeps_what_has_it(name: str) -> None:
+    """Asking for less must not lose what was asked for, nor change it."""
+    source = sources.get(name)
+    entries = list(resolved(name))
+    for facet, value in {**entries[0].facets, "path": entries[0].path}.items():
+        selection = Selection({facet: (value,)})
+        narrowed = source.resolve(CASES[name].locator, PlainNet(source.traits), selection)
+        wanted = [entry for entry in entries if matches(entry, selection)]
+        assert wanted
+        assert wanted == [entry for entry in narrowed if matches(entry, selection)]
+
+
+def test_what_is_resolved_can_be_fetched(name: str) -> None:
+    """By addresses, in pieces, or by its members; these are in the group's folder and tell its facets."""
+    source = sources.get(name)
+    for entry in resolved(name):
+        if isinstance(entry, RemoteFile):
+            assert entry.urls or entry.pieces
+            continue
+        assert isinstance(source, Members)
+        entry = Group(entry.path, entry.key, None, facets=entry.facets, context=entry.context)
+        for member in source.members(entry, PlainNet(source.traits)):
+            assert member.urls
+            assert member.path == entry.path and member.dicom
+            assert member.facets == entry.facets
+
+
+def test_offline_means_without_the_network(name: str) -> None:
+    source = sources.get(name)
+    net = PlainNet(source.traits)
+    list(resolved(name, net))
+    assert (net.asked == []) == source.traits.offline
+
+
+def test_it_reads_what_people_type(name: str) -> None:
+    source = sources.get(name)
+    locator = source.locate(CASES[name].typed)
+    next(source.resolve(locator, PlainNet(source.traits), Selection()))
+    with pytest.raises(UsageProblem):
+        source.locate("")
+
+
+@pytest.mark.parametrize("locator", [{}, {"no such field": "x"}, None])
+def test_it_refuses_bad_locators(name: str, locator: dict[str, Any] | None) -> None:
+    source = sources.get(name)
+    with pytest.raises(RecipeError):
+        list(source.resolve(CASES[name].bad if locator is None else locator, PlainNet(source.traits), Selection()))
