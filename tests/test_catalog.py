@@ -738,6 +738,21 @@ def test_searching() -> None:
     assert found(text="no such thing") == []
 
 
+@pytest.mark.parametrize(
+    ("filters", "message", "hint"),
+    [
+        ({"modality": "MRI"}, "'MRI' is not a known modality", "did you mean fMRI or MR?"),
+        ({"task": "segment"}, "'segment' is not a known task", "did you mean segmentation?"),
+        ({"anatomy": "lungs"}, "'lungs' is not a known anatomy", "did you mean lung?"),
+        ({"access": "opn"}, "'opn' is not a known access level", "did you mean open?"),
+    ],
+)
+def test_searching_for_a_word_of_no_vocabulary(filters: dict[str, str], message: str, hint: str) -> None:
+    with pytest.raises(UsageProblem, match=message) as caught:
+        catalog.search(**filters)  # type: ignore[arg-type]
+    assert caught.value.hint == hint
+
+
 def test_searching_includes_ones_own_recipes(full: Path) -> None:
     assert [recipe.origin for recipe in catalog.search("sample", extra=[full.parent])] == [str(full)]
 

@@ -16,7 +16,7 @@ from medfetch import names, recipe_check
 from medfetch.config import parse_size
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.recipe_check import REQUIREMENTS, Problem
-from medfetch.recipe_schema import suggestion
+from medfetch.recipe_schema import schema, suggestion
 from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
 from medfetch.yaml_marks import read
 
@@ -89,8 +89,11 @@ def search(
     """The recipes that fit all that is given, by id; every word of ``text`` is in the id, the name or the summary.
 
     Unlike ``load`` it does not validate. ``max_size`` is in bytes; a recipe of unknown size does not fit it.
-    Raises: RecipeError for a recipe that cannot be used at all; UsageProblem for a word that no recipe can have.
+    Raises: RecipeError for a recipe that cannot be used at all; UsageProblem for a word that is in no vocabulary.
     """
+    for field, wanted in (("modality", modality), ("anatomy", anatomy), ("task", task)):
+        _known(field, wanted, schema()["$defs"][field]["enum"])
+    _known("access level", access, list(Level))
     extra = tuple(extra)
     shared = _shared_requirements(extra)
     words = (text or "").casefold().split()
@@ -115,6 +118,11 @@ def check(paths: Iterable[Path]) -> Iterator[Problem]:
 
 def _among(wanted: str | None, values: Iterable[str]) -> bool:
     return wanted is None or wanted.casefold() in (value.casefold() for value in values)
+
+
+def _known(what: str, wanted: str | None, words: list[str]) -> None:
+    if wanted is not None and not _among(wanted, words):
+        raise UsageProblem(f"{wanted!r} is not a known {what}", hint=suggestion(wanted, words))
 
 
 def _load_id(name: str, extra: tuple[Path, ...]) -> Recipe:
