@@ -138,6 +138,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+@functools.cache
 def is_network(path: Path) -> bool:
     """Whether a path lies on a file system of another machine, where SQLite's WAL does not work."""
     remote = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "pvfs2"}

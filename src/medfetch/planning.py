@@ -12,13 +12,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from medfetch import cache
 from medfetch.cache import Home
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.state import Shard
+from medfetch.state import Shard, create_shard
 from medfetch.types import Entry, Group, Part, Recipe, Route, Selection
 
 SHARD_FILES = 20_000
@@ -125,9 +125,7 @@ def build(
     number = 0
     with cache.disk_errors(home.root):
         for number, rows in enumerate(_cut(wanted, totals), 1):
-            shard = Shard(folder / f"{number - 1:05d}.sqlite")
-            shard.add(rows)
-            shard.close()
+            create_shard(folder / f"{number - 1:05d}.sqlite", rows)
         if not number:
             shutil.rmtree(folder)
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
@@ -135,6 +133,7 @@ def build(
                 f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is"
             )
         content = {**header(), "shards": number, "parts": totals.parts, "totals": totals.all()}
+        cache.sync_folder(folder)
         cache.write_json(folder / "plan.json", content)
     return Plan(plan_id, home, content)
 
@@ -189,9 +188,11 @@ def _checked(entry: Entry) -> Entry:
     Raises: RecipeError.
     """
     path = entry.path
-    names = PurePosixPath(path).parts
-    if path.startswith("/") or ".." in names or "\0" in path or (names and names[0] == cache.INNER):
-        raise RecipeError(f"the path {path!r} leaves the dataset's folder", hint="paths are relative, without '..'")
+    names = path.split("/")
+    if {"", ".", ".."} & set(names) or "\0" in path or names[0] == cache.INNER:
+        raise RecipeError(
+            f"the path {path!r} cannot be used", hint="paths are relative, without '.', '..' and empty names"
+        )
     for name in names:
         if len(name.encode()) > LONGEST_NAME:
             raise RecipeError(f"the name {name[:40]!r}… has more than {LONGEST_NAME} bytes", hint="shorten the path")

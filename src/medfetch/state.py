@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medfetch.cache import is_network
-from medfetch.errors import CacheError
+from medfetch.errors import CacheError, DiskFull
 from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Unpack
 
 TODO, DONE, FAILED = 0, 1, 2
@@ -75,38 +75,63 @@ def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
         for number, script in enumerate(migrations[version:], version + 1):
             database.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
     except sqlite3.OperationalError as error:
-        raise CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?") from error
+        raise _failed(path, error) from error
     except sqlite3.DatabaseError as error:
         raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
     return database
 
 
+def _failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFull:
+    """SQLite's own error for a full disk or an unusable cache, as ours."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return DiskFull(f"{path}: the disk is full", hint="make room and run the same command again")
+    return CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?")
+
+
 # -- entries as text ---------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
-    """A dataclass as JSON types, without what is empty."""
-    if dataclasses.is_dataclass(value):
-        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {name: content for name, content in fields.items() if content not in (None, "", {}, [], False)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+def _plain_file(file: RemoteFile) -> dict[str, Any]:
+    """A file as JSON types, without what is empty."""
+    content: dict[str, Any] = {"path": file.path, "key": file.key, "urls": file.urls}
+    optional = {
+        "size": file.size,
+        "checksums": [{"algorithm": checksum.algorithm, "hex": checksum.hex} for checksum in file.checksums],
+        "etag": file.etag,
+        "facets": file.facets,
+        "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into},
+        "dicom": file.dicom,
+        "credential": file.credential,
+        "pieces": [_plain_file(piece) for piece in file.pieces],
+    }
+    content.update((name, value) for name, value in optional.items() if value or (value == 0 and value is not False))
+    return content
+
+
+def _plain_group(group: Group) -> dict[str, Any]:
+    content: dict[str, Any] = {"path": group.path, "key": group.key, "files": group.files, "size": group.size}
+    content |= {"facets": group.facets, "context": group.context}
+    if group.archive:
+        content["archive"] = _plain_file(group.archive)
+    return content
+
+
+# One encoder for all: json.dumps with options makes a new one each time, which costs a third of a plan.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def dump_entry(entry: Entry) -> str:
-    return json.dumps(_plain(entry), ensure_ascii=False, separators=(",", ":"))
+    return _encode(_plain_group(entry) if isinstance(entry, Group) else _plain_file(entry))
 
 
 def load_entry(body: str) -> Entry:
     content = json.loads(body)
-    return _group(content) if "urls" not in content and "pieces" not in content else _file(content)
+    return _file(content) if "urls" in content else _group(content)
 
 
 def _file(content: dict[str, Any]) -> RemoteFile:
     content = content | {
-        "path": content.get("path", ""),
-        "urls": tuple(content.get("urls", ())),
+        "urls": tuple(content["urls"]),
         "checksums": tuple(Checksum(**checksum) for checksum in content.get("checksums", ())),
         "pieces": tuple(_file(piece) for piece in content.get("pieces", ())),
     }
@@ -121,6 +146,28 @@ def _group(content: dict[str, Any]) -> Group:
     return Group(**content)
 
 
+def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
+    """Makes a shard of entries, each with its part's name; durable when the caller syncs the folder.
+
+    Raises: CacheError where the database cannot be made.
+    """
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        # Nothing to protect: without its header, which comes last, a half-made plan is thrown away.
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(f"BEGIN;{';'.join(SHARD)};PRAGMA user_version = {len(SHARD)};")
+        database.executemany(
+            "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
+            ((part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e)) for part, e in rows),
+        )
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise _failed(path, error) from error
+    finally:
+        database.close()
+
+
 # -- shards ------------------------------------------------------------------------------------------------------
 
 
@@ -133,15 +180,6 @@ class Shard:
 
     def close(self) -> None:
         self._db.close()
-
-    def add(self, rows: Iterable[tuple[str, Entry]]) -> None:
-        """Appends entries, each with its part's name."""
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-            ((part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e)) for part, e in rows),
-        )
-        self._db.execute("COMMIT")
 
     def todo(self, after: int, limit: int) -> list[tuple[int, str, Entry]]:
         """The next open entries behind row ``after``: (row, part, entry)."""
