@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -20,12 +21,24 @@ IDLE = 3.0
 """Seconds after which an unused slot goes back to the other processes."""
 DOWN = 60.0
 """Seconds for which a host that did not answer is not tried at length again."""
-POLL = 0.1
+TURN = 5.0
+"""Seconds after which a slot in use is offered to the other processes."""
+POLL = 0.25
+"""Seconds between two looks for a slot that another process gave back."""
 
 
 def host_of(url: str) -> str:
     """``https://user:secret@host:443/path`` → ``host:443``: what may be shown and logged."""
     return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A leased connection; in use, or free until it goes back."""
+
+    lease: leases.Lease
+    since: float
+    idle_since: float = 0.0
 
 
 class Hosts:
@@ -34,8 +47,9 @@ class Hosts:
     def __init__(self, folder: Path, stopped: Callable[[], bool]) -> None:
         self._folder = folder
         self._stopped = stopped
-        self._lock = threading.Lock()
-        self._free: dict[str, list[tuple[float, leases.Lease]]] = {}
+        self._changed = threading.Condition()
+        self._free: dict[str, list[_Slot]] = {}
+        self._looked: dict[str, float] = {}
         self._down: dict[str, float] = {}
 
     def _home(self, host: str) -> Path:
@@ -45,43 +59,59 @@ class Hosts:
 
     @contextmanager
     def connection(self, url: str, limit: int) -> Iterator[None]:
-        """Waits for one of the ``limit`` slots of the URL's host, and for the end of a pause it asked for."""
+        """Waits for one of the ``limit`` slots of the URL's host, and for the end of a pause it asked for.
+
+        Raises: InterruptedError when stopped.
+        """
         host = host_of(url)
-        lease = self._take(host, limit)
+        slot = self._take(host, limit)
         try:
             yield
         finally:
-            with self._lock:
-                self._free.setdefault(host, []).append((time.monotonic(), lease))
+            self._give(host, slot)
 
-    def _take(self, host: str, limit: int) -> leases.Lease:
-        home = self._home(host)
-        while True:
+    def _take(self, host: str, limit: int) -> _Slot:
+        while not self._stopped():
             pause = self.pause_left(host)
-            with self._lock:
-                if not pause and (free := self._free.get(host)):
-                    return free.pop()[1]
-                self._give_back_idle()
-            if not pause:
-                for number in range(limit):
-                    if lease := leases.take(home / f"slot-{number}"):
-                        return lease
-            if self._stopped():
-                raise InterruptedError
-            time.sleep(min(POLL, pause or POLL))
+            with self._changed:
+                free = self._free.setdefault(host, [])
+                if free and not pause:
+                    return free.pop()
+                # Of the threads that wait, one at a time looks at the disk.
+                look = not pause and time.monotonic() - self._looked.get(host, 0) >= POLL
+                if not look:
+                    self._changed.wait(min(POLL, pause) if pause else POLL)
+                    continue
+                self._looked[host] = time.monotonic()
+            for number in range(limit):
+                if lease := leases.take(self._home(host) / f"slot-{number}"):
+                    with self._changed:
+                        # There may be more: the next one need not wait to look.
+                        self._looked[host] = 0
+                        self._changed.notify()
+                    return _Slot(lease, time.monotonic())
+        raise InterruptedError
 
-    def _give_back_idle(self) -> None:
+    def _give(self, host: str, slot: _Slot) -> None:
         now = time.monotonic()
-        for held in self._free.values():
-            while held and now - held[0][0] > IDLE:
-                held.pop(0)[1].release()
+        with self._changed:
+            slot.idle_since = now
+            if now - slot.since > TURN:
+                slot.lease.release()
+                self._looked[host] = 0
+            else:
+                self._free[host].append(slot)
+            for held in self._free.values():
+                while held and now - held[0].idle_since > IDLE:
+                    held.pop(0).lease.release()
+            self._changed.notify()
 
     def close(self) -> None:
         """Gives all slots back."""
-        with self._lock:
+        with self._changed:
             for held in self._free.values():
                 while held:
-                    held.pop()[1].release()
+                    held.pop().lease.release()
 
     def pause(self, url: str, seconds: float) -> None:
         """Nobody on this cache asks that host for anything for so long (Retry-After)."""
