@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medfetch.checksum import BLOCK
 from medfetch.errors import MedfetchError
@@ -94,17 +94,23 @@ def check_dicom(path: Path, *, series: str | None = None, sop: str | None = None
     try:
         with open(path, "rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[_SOP_INSTANCE, _SERIES, _ROWS])
-            if _SOP_INSTANCE not in header:
+            found = {tag: _uid(header, tag) for tag in (_SOP_INSTANCE, _SERIES)}
+            if found[_SOP_INSTANCE] is None:
                 return "its SOPInstanceUID is missing"
             for tag, word, planned in ((_SOP_INSTANCE, "SOPInstanceUID", sop), (_SERIES, "SeriesInstanceUID", series)):
-                found = str(header[tag].value) if tag in header else "missing"
-                if planned not in (None, found):
-                    return f"its {word} is {found}, not {planned}"
+                if planned not in (None, found[tag]):
+                    return f"its {word} is {found[tag] or 'missing'}, not {planned}"
             return _cut_dicom(file, header)
     except Exception as error:  # pydicom raises whatever damaged bytes lead it to
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return f"is no readable DICOM file: {error or type(error).__name__}"
+
+
+def _uid(header: FileDataset, tag: int) -> str | None:
+    """A UID as it stands in the file: pydicom warns on standard error of those that are not well-formed."""
+    value: Any = header.get_item(tag).value if tag in header else None
+    return bytes(value).rstrip(b"\0 ").decode("ascii", "replace") if value else None
 
 
 def _cut_dicom(file: BinaryIO, header: FileDataset) -> str | None:
@@ -152,7 +158,10 @@ def check_nifti(path: Path) -> str | None:
                 return "is no NIfTI file: its header has no known size"
             file.seek(0)
             header = getattr(nibabel, _NIFTI_HEADERS[sizes.pop()]).from_fileobj(file)
-            voxels = math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+            shape = header.get_data_shape()
+            if any(length < 0 for length in shape):
+                return f"is no readable NIfTI file: its shape is {shape}"
+            voxels = math.prod(shape) * header.get_data_dtype().itemsize
             needed = int(header.get_data_offset()) + voxels
             if zipped:
                 length = file.tell() + sum(len(block) for block in iter(lambda: file.read(BLOCK), b""))

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -70,7 +70,7 @@ def extract_series(
             except (IntegrityError, *zip.BROKEN) as error:
                 problems.append(f"{info.filename}: {error}")
             else:
-                members.extend(member)
+                members += [member] if member else []
     problems.extend(f"{name}: is in {LIST} and not in the zip" for name in listed)
     return Series(tuple(members), tuple(problems))
 
@@ -102,8 +102,8 @@ def _read_list(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, Che
 
 def _instance(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, published: Checksum | None, space: Staging
-) -> Iterator[Member]:
-    """The member if it is an instance, nothing if it is some other file that does not say to be one."""
+) -> Member | None:
+    """None for a file that neither is an instance nor says to be one by its name."""
     with archive.open(info) as source:
         first = source.read(BLOCK)
         try:
@@ -111,7 +111,7 @@ def _instance(
         except IntegrityError:
             if info.filename.lower().endswith(".dcm"):
                 raise
-            return
+            return None
         name = space.claim(f"{uid}.dcm")
         checksums = (published,) if published else ()
-        yield space.store(name, chain((first,), blocks(source)), info.file_size, checksums)
+        return space.store(name, chain((first,), blocks(source)), info.file_size, checksums)
