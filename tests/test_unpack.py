@@ -582,7 +582,7 @@ def test_a_bomb_of_members_that_share_their_bytes(tmp_path: Path, monkeypatch: p
     start, end = whole.rindex(b"PK\1\2"), whole.rindex(b"PK\5\6")
     entry, last = whole[start:end], bytearray(whole[end:])
     copies = 20_000
-    struct.pack_into("<HHI", last, 8, copies + 1, copies + 1, end - whole.index(b"PK\1\2") + copies * len(entry))
+    struct.pack_into("<HHI", last, 8, copies + 2, copies + 2, end - whole.index(b"PK\1\2") + copies * len(entry))
     shared = b"".join(entry.replace(b"000000", f"{number:06}".encode()) for number in range(1, copies + 1))
     archive.write_bytes(whole[:end] + shared + bytes(last))
     with pytest.raises(IntegrityError, match="bomb"):
