@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from medfetch.sandbox import Sandbox
-from medfetch.sandbox.archive import Archive
+from medfetch.sandbox.archive import Archive, opened
 from medfetch.sandbox.dicom import Series
 
 # Both of LIDC-IDRI-0001: two radiographs, and a CT of 133 slices.
@@ -23,7 +23,7 @@ def box() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def archive() -> Archive:
-    return Archive(20_000)
+    return opened(20_000)
 
 
 @pytest.fixture(params=[DX, CT], ids=["DX", "CT"])

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from medfetch.sandbox import Sandbox
-from medfetch.sandbox.archive import Archive
+from medfetch.sandbox.archive import Archive, opened
 
 CAP = 20_000
 
 
 @pytest.fixture(scope="session")
 def archive() -> Archive:
-    return Archive(CAP)
+    return opened(CAP)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import duckdb
@@ -153,6 +153,12 @@ class Archive:
     def _ask(self, sql: str, *files: str, **values: str) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, {name: self._files[name] for name in files} | values).fetchall()
+
+
+@cache
+def opened(cap: int | None) -> Archive:
+    """One archive for all sandboxes of a process that shrink alike: what one has read, the others need not."""
+    return Archive(cap)
 
 
 def _series(row: tuple[Any, ...]) -> Series:

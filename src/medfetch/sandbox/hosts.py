@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from medfetch.sandbox import web
-from medfetch.sandbox.archive import Archive
+from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.messages import Answer, Request, as_json, text
@@ -31,7 +31,7 @@ ENDPOINTS = {"idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nl
 
 class Hosts:
     def __init__(self, cap: int | None, faults: Faults, record: Callable[[], Record]) -> None:
-        archive = Archive(cap)
+        archive = opened(cap)
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self._faults = faults

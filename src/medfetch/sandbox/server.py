@@ -81,8 +81,6 @@ class Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.record.opened(self.connection)
-        if self.server.rate:
-            self._keep_little_in_flight()
         with suppress(OSError):  # the client went away
             while (request := self._read()) and self._respond(request):
                 pass
@@ -142,11 +140,12 @@ class Connection(socketserver.StreamRequestHandler):
         """Writes head and body; False if the connection was cut."""
         is_data = answer.is_object or answer.stream is not None
         rate = fault.rate or self.server.rate
-        if fault.rate:
-            self._keep_little_in_flight()
         began, done = time.monotonic(), 0
         pause_at = _pause_at(fault, answer)
         step = max(1, min(PIECE, rate // 50)) if rate else PIECE
+        if rate:
+            # Little is on its way at any time, so that a killed client has lost little.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, step)
         for piece in _stepped(_body(answer, fault), step, (pause_at, fault.cut)):
             if fault.cut is not None and done >= fault.cut:
                 break
@@ -183,9 +182,6 @@ class Connection(socketserver.StreamRequestHandler):
             _reset(self.connection)
         else:
             _end(self.connection)
-
-    def _keep_little_in_flight(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 10)
 
 
 def _head(
