@@ -128,6 +128,8 @@ class Connection(socketserver.StreamRequestHandler):
         length = None if fault.chunked or fault.endless or "content-length" in fault.drop else answer.length
         chunked = length is None and not plain and "content-length" not in fault.drop
         closes = plain or (length is None and not chunked) or (request.header("connection") or "").lower() == "close"
+        # A slowed answer leaves the socket with small buffers, which would slow the next one too.
+        closes = closes or fault.rate is not None
         entry.status, entry.answered = answer.status, dict(answer.headers)
         head = _head(answer, length, chunked, plain, closes)
         if request.method == "HEAD" or answer.status in (204, 304):
