@@ -64,7 +64,7 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(B?)\s*", text, re.IGNORECASE)
     try:
-        return int(float(match[1]) * UNITS[match[2].upper()])  # type: ignore[index]
+        return round(float(match[1]) * UNITS[match[2].upper()])  # type: ignore[index]
     except (TypeError, ValueError):
         raise UsageProblem(f"{text!r} is not a size", hint="write it like 20M or 1.5G (bytes, decimal units)") from None
 

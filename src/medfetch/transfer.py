@@ -107,6 +107,7 @@ class _Download:
         self.known_etag = file.etag if first else None
         self.note = partial.with_suffix(".note")
         self.hasher = Hasher(file.checksums)
+        self.noted = False
         self.descriptor = -1
         self.bad = self.renewed = 0
         self.asked_from = 0
@@ -148,7 +149,7 @@ class _Download:
 
     def _request(self) -> Request:
         headers = {"Accept-Encoding": "identity"}
-        validator, trusted = self._validator()
+        validator, trusted = self._validator() if self.partial.exists() else (None, True)
         self.asked_from = self._kept() if trusted else 0
         if not trusted:
             self.drop()
@@ -164,6 +165,7 @@ class _Download:
             return None, False
         with suppress(OSError, ValueError):
             note = json.loads(self.note.read_text())
+            self.noted = True
             if note["url"] == self.url:
                 return note["validator"], True
         if self.known_etag:
@@ -190,7 +192,12 @@ class _Download:
             self.terms.received(-self.hasher.length)
         self.hasher, self.head = Hasher(self.file.checksums), b""
         self.partial.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
+        self._forget_note()
+
+    def _forget_note(self) -> None:
+        if self.noted:
+            self.note.unlink(missing_ok=True)
+            self.noted = False
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -253,6 +260,7 @@ class _Download:
         validator = etag if etag.startswith('"') else answer.headers.get("last-modified")
         small = self.expected is not None and self.expected < NOTE_FROM
         if validator and not small and not self.encoded and validator != self.known_etag:
+            self.noted = True
             with disk_errors(self.note):
                 self.note.write_text(json.dumps({"url": self.url, "validator": validator}))
 
@@ -309,7 +317,7 @@ class _Download:
             problem = self._problem(hasher)
         if problem:
             raise IntegrityError(problem)
-        self.note.unlink(missing_ok=True)
+        self._forget_note()
         if file.checksums:
             assurance = Assurance.PUBLISHED
         else:

@@ -25,6 +25,7 @@ _HTML = re.compile(
 )
 _XML = re.compile(rb"\s*<(\?xml|error)\b", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\{\s*"|\[\s*[\[{"])')
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PAGES = {".html", ".htm", ".xhtml", ".shtml", ".php", ".asp", ".aspx", ".jsp"}
 _BINARY = {
@@ -54,6 +55,8 @@ def looks_like(head: bytes, path: str) -> str | None:
     """
     suffix = PurePosixPath(path).suffix.lower()
     text = head.removeprefix(_BYTE_ORDER_MARK)
+    if _NOT_TEXT.search(text):
+        return None
     if suffix not in _PAGES and _HTML.match(text):
         return "an HTML page (a login page?)"
     if suffix not in _BINARY:
