@@ -1,0 +1,44 @@
+# make demo: three patients of LIDC-IDRI from an embedded stand-in for the archives, killed half-way and resumed
+# make test: all tests
+# Both make an environment in .venv first; Python 3.11 or later and pip are all they need.
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint docs clean
+
+demo: .venv/installed
+	@PATH="$(BIN):$$PATH" bash scripts/demo
+
+test: .venv/developed
+	$(BIN)/pytest -n $(WORKERS)
+
+lint: .venv/developed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: .venv/developed
+	$(BIN)/python scripts/command_reference.py > docs/cli.md
+
+clean:
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# pip learnt dependency groups in 25.1.
+.venv/made:
+	@echo "making an environment in .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -qq --upgrade "pip>=25.1"
+	@touch $@
+
+.venv/installed: pyproject.toml | .venv/made
+	@echo "installing medfetch into .venv …"
+	@$(BIN)/pip install -qq --editable .
+	@touch $@
+
+.venv/developed: pyproject.toml | .venv/made
+	@echo "installing medfetch and the tools of its developers into .venv …"
+	@$(BIN)/pip install -qq --editable . --group dev
+	@touch $@ .venv/installed
