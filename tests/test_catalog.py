@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -644,24 +645,30 @@ def test_other_doi_says_which_are_known() -> None:
     assert "10.7937/…" in str(caught.value.hint) and "doi:10.1038/s41467-022-30695-9" in str(caught.value.hint)
 
 
+UUID = "00000000-0000-4000-8000-000000000001"
+TCIA = "downloadServerUrl=https://nlst.cancerimagingarchive.net/x\nListOfSeriesToDownload=\n1.2.3\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "source"),
+    ("name", "text", "source", "locator"),
     [
-        ("cart.tcia", "tcia"),
-        ("CART.TCIA", "tcia"),
-        ("uids.csv", "tcia"),
-        ("uids.tsv", "tcia"),
-        ("m.s5cmd", "idc"),
-        ("m.txt", "idc"),
+        ("cart.tcia", TCIA, "tcia", {"series": ["1.2.3"], "host": "nlst"}),
+        ("CART.TCIA", TCIA, "tcia", {"series": ["1.2.3"], "host": "nlst"}),
+        ("uids.csv", "SeriesInstanceUID\n1.2.3\n", "tcia", {"series": ["1.2.3"], "host": "nbia"}),
+        ("uids.tsv", "SeriesInstanceUID\n1.2.3\n", "tcia", {"series": ["1.2.3"], "host": "nbia"}),
+        ("m.s5cmd", f"cp s3://idc-open-data/{UUID}/* .\n", "idc", {"crdc_series_uuid": [UUID]}),
+        ("m.txt", f"cp s3://idc-open-data/{UUID}/* .\n", "idc", {"crdc_series_uuid": [UUID]}),
     ],
 )
-def test_manifests(name: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifests(
+    name: str, text: str, source: str, locator: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_text("1.2.3\n")
+    Path(name).write_text(text)
     recipe = catalog.load(name)
     [route] = recipe.parts[0].routes
-    assert (route.source, route.locator) == (source, {"manifest": str(tmp_path / name)})
-    content = hashlib.sha256(b"1.2.3\n").hexdigest()
+    assert (route.source, route.locator) == (source, locator)
+    content = hashlib.sha256(text.encode()).hexdigest()
     assert recipe.id == f"{source}--{Path(name).stem}-{content[:12]}"
 
 
@@ -669,13 +676,17 @@ def test_a_manifest_is_its_content(tmp_path: Path) -> None:
     one, two = tmp_path / "a" / "cart.tcia", tmp_path / "b" / "cart.tcia"
     for path in (one, two):
         path.parent.mkdir()
-        path.write_text("1.2.3\n")
+        path.write_text(TCIA)
     assert catalog.load(str(one)).id == catalog.load(str(two)).id
     assert catalog.load(str(one)).digest == catalog.load(str(two)).digest
-    two.write_text("1.2.4\n")
+    two.write_text(f"{TCIA}1.2.4\n")
     assert catalog.load(str(one)).id != catalog.load(str(two)).id
     with pytest.raises(UsageProblem, match="cannot be read"):
         catalog.load(str(tmp_path / "none.tcia"))
+    two.write_text("<html>")
+    with pytest.raises(RecipeError) as raised:
+        catalog.load(str(two))
+    assert str(raised.value.at).startswith(str(two))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import yaml
 from medfetch import __version__
 from medfetch.errors import UsageProblem
 
-UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,10 @@ def parse_size(text: str) -> int:
 
     Raises: UsageProblem for anything else.
     """
-    match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(B?)\s*", text, re.IGNORECASE)
-    try:
-        return round(float(match[1]) * UNITS[match[2].upper()])  # type: ignore[index]
-    except (TypeError, ValueError):
-        raise UsageProblem(f"{text!r} is not a size", hint="write it like 20M or 1.5G (bytes, decimal units)") from None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
+    if not match:
+        raise UsageProblem(f"{text!r} is not a size", hint="write it like 20M or 1.5G (bytes, decimal units)")
+    return round(float(match[1]) * UNITS[match[2].upper()])
 
 
 def default_cache() -> Path:

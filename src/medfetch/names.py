@@ -1,6 +1,6 @@
 """Recipes made up from a name alone: ``source:locator``, an address, a manifest.
 
-It must not know recipe files, nor look at what a manifest lists: that is its source's business.
+It must not know recipe files, nor whether what a name asks for exists: that is its source's business.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from medfetch import manifests
 from medfetch.checksum import parse
 from medfetch.errors import UsageProblem
 from medfetch.types import Access, Level, Part, Recipe, Route
 
 MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc"}
-"""The source that reads a manifest, by the end of the file's name."""
+"""The source that has what a manifest lists, by the end of the file's name."""
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
 LONGEST_NAME = 255
@@ -63,15 +64,19 @@ def from_address(url: str, sha256: str | None) -> Recipe:
 def from_manifest(path: Path) -> Recipe:
     """A manifest or list of series; its content is its identity, so that it may be moved.
 
-    Raises: UsageProblem if it cannot be read.
+    Raises: UsageProblem if it cannot be read; RecipeError if it is no such list, or damaged: names file and line.
     """
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
     source = MANIFESTS[path.suffix.lower()]
-    locator = {"manifest": str(path.absolute())}
-    return _made_up(source, f"{path.stem}-{content[:12]}", str(path), locator, {"manifest": content})
+    if source == "idc":
+        locator: dict[str, Any] = {"crdc_series_uuid": list(manifests.read_s5cmd(path).series)}
+    else:
+        manifest = manifests.read_series_list(path)
+        locator = {"series": list(manifest.series), "host": manifest.host or "nbia"}
+    return _made_up(source, f"{path.stem}-{content[:12]}", str(path), locator)
 
 
 def digest(content: Any) -> str:
@@ -93,16 +98,14 @@ def component(text: str) -> str:
     return safe
 
 
-def _made_up(
-    source: str, text: str, name: str, locator: Mapping[str, Any], identity: Mapping[str, Any] | None = None
-) -> Recipe:
+def _made_up(source: str, text: str, name: str, locator: Mapping[str, Any]) -> Recipe:
     return Recipe(
         id=f"{source}--{component(text)}",
         name=name,
         summary=f"What {source} has under this name; there is no recipe for it.",
         parts=(Part("all", (Route(source, locator),)),),
         access=Access(Level.OPEN, note="medfetch knows nothing of its terms: read them where it comes from."),
-        digest=digest({"source": source, **(identity or locator)}),
+        digest=digest({"source": source, **locator}),
         origin=name,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -149,16 +148,12 @@ def test_two_versions_of_a_series_cannot_be_in_one_dataset() -> None:
         resolve(crdc_series_uuid=versions)
 
 
-def test_a_manifest(tmp_path: Path) -> None:
+def test_a_list_of_series_of_today_and_of_former_versions() -> None:
     wanted = [one("collection_id = 'lidc_idri'", "crdc_series_uuid"), one("true", "crdc_series_uuid", PRIOR)]
-    manifest = tmp_path / "list.s5cmd"
-    manifest.write_text("".join(f"cp s3://idc-open-data/{uuid}/* .\n" for uuid in wanted))
-    assert {group.key for group in resolve(manifest=str(manifest))} == set(wanted)
-    with manifest.open("a") as file:
-        file.write("cp s3://idc-open-data/00000000-0000-4000-8000-000000000000/* .\n")
-    with pytest.raises(RecipeError, match="1 of 3 series are not in idc-index-data") as raised:
-        resolve(manifest=str(manifest))
-    assert raised.value.at == f"{manifest}:3"
+    assert {group.key for group in resolve(crdc_series_uuid=wanted)} == set(wanted)
+    unknown = "00000000-0000-4000-8000-000000000000"
+    with pytest.raises(RecipeError, match=f"1 of 3 series are not in idc-index-data.*the first is {unknown}"):
+        resolve(crdc_series_uuid=[*wanted, unknown])
 
 
 def test_an_unknown_collection_is_answered_with_like_names() -> None:

@@ -140,42 +140,32 @@ def test_an_unknown_collection_is_answered_with_like_names() -> None:
     assert raised.value.hint == "collections with a like name: LIDC-IDRI"
 
 
-def manifest(folder: Path, *series: str, server: str = "nbia") -> str:
-    path = folder / "cart.tcia"
-    head = f"downloadServerUrl=https://{server}.cancerimagingarchive.net/x\nListOfSeriesToDownload=\n"
-    path.write_text(head + "".join(f"{uid}\n" for uid in series))
-    return str(path)
-
-
 @responses.activate
-def test_a_short_manifest_is_asked_for_one_by_one(tmp_path: Path) -> None:
+def test_a_short_list_is_asked_for_one_by_one() -> None:
     for uid in ("1.2.4", "1.2.3"):
         nbia([row(uid)], base=NLST, SeriesInstanceUID=uid)
-    path = manifest(tmp_path, "1.2.4", "1.2.3", server="nlst")
-    assert uids(resolve(manifest=path)) == ["1.2.3", "1.2.4"]
-    assert uids(resolve(Selection({"series": ("1.2.4",)}), manifest=path)) == ["1.2.4"]
+    listed = {"series": ["1.2.4", "1.2.3"], "host": "nlst"}
+    assert uids(resolve(**listed)) == ["1.2.3", "1.2.4"]
+    assert uids(resolve(Selection({"series": ("1.2.4",)}), **listed)) == ["1.2.4"]
 
 
 @responses.activate
-def test_a_long_manifest_is_looked_up_in_its_collections(tmp_path: Path) -> None:
+def test_a_long_list_is_looked_up_in_its_collections() -> None:
     listed = [f"1.2.{n}" for n in range(100)]
     nbia([row("1.2.0")], SeriesInstanceUID="1.2.0")
     nbia([row(uid) for uid in [*listed[:98], "1.9"]], Collection="C1")
     for uid in listed[98:]:
         nbia([row(uid, Collection="C2")], SeriesInstanceUID=uid)
     net = PlainNet(Tcia.traits)
-    assert sorted(uids(resolve(net=net, manifest=manifest(tmp_path, *listed)))) == sorted(listed)
+    assert sorted(uids(resolve(net=net, series=listed))) == sorted(listed)
     assert len(net.asked) == 4
 
 
 @responses.activate
-def test_series_that_are_not_there_are_named_with_their_line(tmp_path: Path) -> None:
+def test_series_that_are_not_there_are_named() -> None:
     nbia([row("1.2.3")], SeriesInstanceUID="1.2.3")
     nbia(None, SeriesInstanceUID="1.2")
-    with pytest.raises(RecipeError, match=r"nbia does not have 1 of the series, the first is 1\.2") as raised:
-        resolve(manifest=manifest(tmp_path, "1.2.3", "1.2"))
-    assert raised.value.at == f"{tmp_path}/cart.tcia:4"
-    with pytest.raises(RecipeError, match=r"the first is 1\.2"):
+    with pytest.raises(RecipeError, match=r"nbia does not have 1 of the series, the first is 1\.2"):
         resolve(series=["1.2.3", "1.2"])
 
 

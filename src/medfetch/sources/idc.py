@@ -7,10 +7,8 @@ It must not know how the index is stored. Protocol: public S3 buckets, one folde
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
-from medfetch import manifests
 from medfetch.errors import RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.sources import Net, _idc_index
 from medfetch.sources._idc_index import Condition, Series
@@ -26,7 +24,7 @@ COLUMNS = {
     "modality": "Modality",
     "body_part": "BodyPartExamined",
 }
-NAMING = {"series": "SeriesInstanceUID", "crdc_series_uuid": "crdc_series_uuid", "manifest": "crdc_series_uuid"}
+NAMING = {"series": "SeriesInstanceUID", "crdc_series_uuid": "crdc_series_uuid"}
 """Fields that list series by name: these also find prior versions, and analysis results without being told so."""
 FACET_COLUMNS = {
     "collection": "collection_id",
@@ -47,7 +45,7 @@ class Idc:
     """Series of the Imaging Data Commons.
 
     Locator: ``collection``, ``source_doi``, ``patient``, ``study``, ``series``, ``modality``, ``body_part``,
-    ``crdc_series_uuid`` (each a text or a list), ``manifest`` (an s5cmd file), ``analysis_result`` (an id, ``none`` or
+    ``crdc_series_uuid`` (each a text or a list), ``analysis_result`` (an id, ``none`` or
     ``any``; ``none`` unless a DOI or series are named).
     """
 
@@ -139,16 +137,12 @@ def _narrower(selection: Selection) -> Iterator[Condition]:
 
 def _named(locator: Mapping[str, Any], field: str, where: str) -> Condition:
     """The list of series by name; RecipeError if the index has never had one of them."""
-    lines: Mapping[str, int] = {}
-    if field == "manifest":
-        manifest = manifests.read_s5cmd(Path(text(locator, field, where) or ""))
-        lines, where = manifest.series, str(manifest.path)
-    named = Condition(NAMING[field], tuple(lines) or strings(locator, field, where))
+    named = Condition(NAMING[field], strings(locator, field, where))
     if missing := _idc_index.unknown(named):
         first = missing[0]
         raise RecipeError(
             f"{len(missing)} of {len(named.values)} series are not in {_idc_index.release()}, the first is {first}",
-            at=f"{where}:{lines[first]}" if lines else f"{where}.{field}",
+            at=f"{where}.{field}",
             hint="a newer release may have them: pip install --upgrade idc-index-data",
         )
     return named

@@ -8,11 +8,9 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from medfetch import manifests
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.sources import Net
 from medfetch.sources._locator import DICOM_FACETS, literal, only, strings, text, words
@@ -20,7 +18,7 @@ from medfetch.sources._nbia import ENDPOINTS, Nbia, Series, order
 from medfetch.sources._paths import component
 from medfetch.types import Group, RemoteFile, Selection, Traits, Unpack
 
-FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart", "manifest"}
+FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart"}
 SERIES_ASKED_SINGLY = 50
 """Of a list of series, so many are asked for one by one; for more, their collections are listed."""
 
@@ -29,7 +27,7 @@ class Tcia:
     """Series of The Cancer Imaging Archive.
 
     Locator: ``collection``, ``patient``, ``series``, ``modality``, ``body_part`` (each a text or a list), ``cart`` (the
-    name of a shared cart), ``manifest`` (a .tcia, .csv or .tsv file), ``host``: ``nbia``, or ``nlst`` for that trial.
+    name of a shared cart), ``host``: ``nbia``, or ``nlst`` for that trial.
     """
 
     name: ClassVar[str] = "tcia"
@@ -48,19 +46,16 @@ class Tcia:
 
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Group]:
         only(locator, FIELDS, self.name)
-        naming = [field for field in ("series", "cart", "manifest") if field in locator]
+        naming = [field for field in ("series", "cart") if field in locator]
         if len(naming) > 1:
             raise RecipeError(f"{' and '.join(naming)} cannot be combined", at=self.name)
         if not naming and not {"collection", "patient"} & set(locator):
-            raise RecipeError("expected at least one of collection, patient, series, cart, manifest", at=self.name)
-        path = text(locator, "manifest", self.name)
-        manifest = manifests.read_series_list(Path(path)) if path else None
-        nbia = Nbia(net, _host(locator, manifest))
+            raise RecipeError("expected at least one of collection, patient, series, cart", at=self.name)
+        nbia = Nbia(net, _host(locator))
         if naming:
-            named = manifest.series if manifest else _named(locator, nbia)
-            wanted = _common(tuple(named), literal(selection, "series")) or ()
+            wanted = _common(_named(locator, nbia), literal(selection, "series")) or ()
             found = _by_uid(nbia, wanted)
-            _all_found(wanted, found, manifest, nbia)
+            _all_found(wanted, found, nbia)
         else:
             found = list(_by_criteria(nbia, locator, selection))
         series = sorted({each.series: each for each in found if _meets(each, locator)}.values(), key=order)
@@ -83,8 +78,8 @@ class Tcia:
             )
 
 
-def _host(locator: Mapping[str, Any], manifest: manifests.Manifest | None) -> str:
-    host = text(locator, "host", "tcia") or (manifest and manifest.host) or "nbia"
+def _host(locator: Mapping[str, Any]) -> str:
+    host = text(locator, "host", "tcia") or "nbia"
     if host not in ENDPOINTS:
         raise RecipeError(f"unknown host {host!r}; known: {', '.join(ENDPOINTS)}", at="tcia.host")
     return host
@@ -155,14 +150,14 @@ def _meets(series: Series, locator: Mapping[str, Any]) -> bool:
     return all(value in strings(locator, field, "tcia") for field, value in values.items() if field in locator)
 
 
-def _all_found(wanted: Iterable[str], found: Iterable[Series], manifest: manifests.Manifest | None, nbia: Nbia) -> None:
+def _all_found(wanted: Iterable[str], found: Iterable[Series], nbia: Nbia) -> None:
     """Raises RecipeError if a series is named that the host does not have."""
     there = {each.series for each in found}
     missing = [uid for uid in wanted if uid not in there]
     if missing:
         raise RecipeError(
             f"{nbia.host} does not have {len(missing)} of the series, the first is {missing[0]}",
-            at=f"{manifest.path}:{manifest.series[missing[0]]}" if manifest else "tcia",
+            at="tcia",
             hint="the list may be cut short, or the series withdrawn or moved to controlled access",
         )
 
