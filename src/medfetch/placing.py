@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,12 @@ class Staged:
     host: str
 
 
-def place(home: Home, before: Placed | None, unit: str, staged: Staged) -> Placed:
-    """Renames a file into place; ``before`` is what is known of its final name.
+def place(home: Home, before: Placed | None, unit: str, staged: Staged, planned: Callable[[str], bool]) -> Placed:
+    """Renames a file into place; ``before`` is what is known of its final name, ``planned`` tells a plan's units.
 
     Raises:
         IntegrityError: the host publishes no checksum, and the bytes are not those first seen.
-        CacheError: a file that medfetch did not write is in the way.
+        CacheError: a file that medfetch did not write is in the way, or another one of the same plan.
     """
     final = home.root / staged.path
     placed = Placed(
@@ -46,7 +47,8 @@ def place(home: Home, before: Placed | None, unit: str, staged: Staged) -> Place
                 f"{staged.path}: the bytes are not those first seen (sha256 {before.sha256[:16]}…), and the host"
                 " publishes no checksum that could decide"
             )
-        if before.unit != unit and final.exists() and before.checked is None:
+        # Of another plan it is an older or newer version, which gives way.
+        if before.unit != unit and final.exists() and planned(before.unit):
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
     # Without a record the file was perhaps placed just before a kill: then it is the same.
     if before is None and final.exists() and hash_file(final).sha256 != staged.sha256:

@@ -274,6 +274,14 @@ class _Run:
         if self.refused_in_a_row >= REFUSALS:
             raise Refused(f"{REFUSALS} refusals in a row: {error.message}", hint="ask the host, then run it again")
 
+    def _planned(self, unit: str) -> bool:
+        """Whether any shard of the plan has that entry."""
+        for path in sorted(self.job.path.parent.glob("*.sqlite")):
+            with closing(Shard(path)) as shard:
+                if shard.plans(unit):
+                    return True
+        return False
+
     def _fail(self, active: Active) -> None:
         error = active.errors[-1]
         self.failed.append(active)
@@ -287,16 +295,20 @@ class _Run:
         if not (self.batch or self.finished or self.failed):
             return
         rows: list[Placed] = []
+        here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
             if self.batch:
                 sync_folder(self.job.home.root)
             while self.batch:
                 active, staged = self.batch.pop()
-                before = self.shard.find(staged.path) or self.ledger.find(staged.path)
+                path, unit = staged.path, active.unit
+                before = here.get(path) or self.shard.find(path, unit) or self.ledger.find(path, unit)
                 try:
-                    rows.append(place(self.job.home, before, active.unit, staged))
+                    here[path] = place(self.job.home, before, unit, staged, self._planned)
                 except MedfetchError as error:
                     active.errors.append(error)
+                else:
+                    rows.append(here[path])
         for active in [active for active in self.finished if active.errors]:
             self._fail(active)
         complete = [active for active in self.finished if not active.errors]

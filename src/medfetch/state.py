@@ -1,7 +1,7 @@
 """The only SQL: shards (what to do), and the ledger (what is there). It must not know the network or the sources.
 
-A shard is one SQLite file owned by one worker at a time. ``entry`` holds what was planned; ``member`` the files of
-groups being worked on; ``placed`` the results until the coordinator moves them into the ledger.
+A shard is one SQLite file owned by one worker at a time. ``entry`` holds what was planned; ``placed`` (files) and
+``complete`` (entries) hold the results until the coordinator moves them into the ledger.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ SHARD = [
     CREATE TABLE entry (id INTEGER PRIMARY KEY, part TEXT NOT NULL, key TEXT NOT NULL, path TEXT NOT NULL,
         files INTEGER, size INTEGER, state INTEGER NOT NULL DEFAULT 0, error TEXT, code INTEGER, body TEXT NOT NULL);
     CREATE INDEX entry_state ON entry (state);
-    CREATE TABLE placed (path TEXT PRIMARY KEY, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
-        sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL)
-        WITHOUT ROWID;
+    CREATE TABLE placed (path TEXT NOT NULL, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
+        PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX placed_unit ON placed (unit);
+    CREATE TABLE complete (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
     """
 ]
 LEDGER = [
     """
     CREATE TABLE unit (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE file (path TEXT PRIMARY KEY, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
+    CREATE TABLE file (path TEXT NOT NULL, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
         sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
-        bad INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+        bad INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX file_unit ON file (unit);
     """
 ]
@@ -49,7 +50,7 @@ class Placed:
 
     path: str
     unit: str
-    """The key of the entry it belongs to."""
+    """The key of the entry it belongs to; a file may belong to several, as a series does that came by two routes."""
     key: str | None
     size: int
     sha256: str
@@ -196,10 +197,14 @@ class Shard:
         """(path, key, size) of the files of a unit that wait for the ledger."""
         return list(self._db.execute("SELECT path, key, size FROM placed WHERE unit = ?", (unit,)))
 
-    def find(self, path: str) -> Placed | None:
-        """A file that waits for the ledger."""
-        row = self._db.execute(f"SELECT {PLACED} FROM placed WHERE path = ?", (path,)).fetchone()
+    def find(self, path: str, unit: str) -> Placed | None:
+        """A file that waits for the ledger, preferably as that unit's."""
+        query = f"SELECT {PLACED} FROM placed WHERE path = ? ORDER BY unit != ?"
+        row = self._db.execute(query, (path, unit)).fetchone()
         return _placed(row) if row else None
+
+    def plans(self, unit: str) -> bool:
+        return self._db.execute("SELECT 1 FROM entry WHERE key = ?", (unit,)).fetchone() is not None
 
     def placed(self) -> Iterator[Placed]:
         for row in self._db.execute(f"SELECT {PLACED} FROM placed ORDER BY path"):
@@ -212,7 +217,9 @@ class Shard:
             f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (dataclasses.astuple(item) for item in placed),
         )
-        self._db.executemany("UPDATE entry SET state = 1, error = NULL WHERE id = ?", ((row,) for row in done))
+        for row in done:
+            self._db.execute("UPDATE entry SET state = 1, error = NULL WHERE id = ?", (row,))
+            self._db.execute("INSERT OR REPLACE INTO complete SELECT key, part, path FROM entry WHERE id = ?", (row,))
         self._db.executemany(
             "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
             ((error, code, row) for row, error, code in failed),
@@ -256,13 +263,20 @@ class Shard:
         self._db.execute("ATTACH ? AS l", (str(ledger),))
         # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
+        # What other units had under these names is either the same again, or replaced and theirs no more.
         self._db.execute(
-            "INSERT OR REPLACE INTO l.unit (key, part, path) SELECT DISTINCT e.key, e.part, e.path FROM entry e"
-            " WHERE e.state = 1"
+            "DELETE FROM l.unit WHERE key IN (SELECT f.unit FROM placed p JOIN l.file f ON f.path = p.path"
+            " WHERE f.sha256 != p.sha256)"
         )
+        self._db.execute(
+            "DELETE FROM l.file WHERE (path, unit) IN (SELECT f.path, f.unit FROM placed p JOIN l.file f"
+            " ON f.path = p.path WHERE f.sha256 != p.sha256)"
+        )
+        self._db.execute("UPDATE l.file SET bad = 0 WHERE bad AND path IN (SELECT path FROM placed)")
+        self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
+        self._db.execute("INSERT OR REPLACE INTO l.unit (key, part, path) SELECT key, part, path FROM complete")
         self._db.execute("COMMIT")
-        self._db.execute("DELETE FROM placed")
+        self._db.executescript("BEGIN; DELETE FROM placed; DELETE FROM complete; COMMIT;")
         self._db.execute("DETACH l")
 
 
@@ -288,13 +302,14 @@ class Ledger:
         """(path, key, size) of the good files of a unit, complete or not."""
         return list(self._db.execute("SELECT path, key, size FROM file WHERE unit = ? AND NOT bad", (unit,)))
 
-    def find(self, path: str) -> Placed | None:
-        row = self._db.execute(f"SELECT {PLACED} FROM file WHERE path = ?", (path,)).fetchone()
+    def find(self, path: str, unit: str) -> Placed | None:
+        """A file, preferably as that unit's."""
+        row = self._db.execute(f"SELECT {PLACED} FROM file WHERE path = ? ORDER BY unit != ?", (path, unit)).fetchone()
         return _placed(row) if row else None
 
     def files(self) -> Iterator[Placed]:
         """All files in the order of their paths."""
-        yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file ORDER BY path"))
+        yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file GROUP BY path ORDER BY path"))
 
     def files_of_plan(self, shards: Iterable[Path], *, ordered: bool = False) -> Iterator[Placed]:
         """The files of a plan, shard by shard, or in the order of their paths."""
@@ -313,7 +328,8 @@ class Ledger:
                 self._db.execute("DETACH s")
         if ordered:
             query = (
-                f"SELECT {columns} FROM file f WHERE NOT f.bad AND f.unit IN (SELECT key FROM wanted) ORDER BY f.path"
+                f"SELECT {columns} FROM file f WHERE NOT f.bad AND f.unit IN (SELECT key FROM wanted)"
+                " GROUP BY f.path ORDER BY f.path"
             )
             yield from map(_placed, self._db.execute(query))
 
@@ -321,10 +337,11 @@ class Ledger:
         """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
         self._db.execute("BEGIN IMMEDIATE")
         for path in paths:
-            self._db.execute("DELETE FROM unit WHERE key = (SELECT unit FROM file WHERE path = ?)", (path,))
+            self._db.execute("DELETE FROM unit WHERE key IN (SELECT unit FROM file WHERE path = ?)", (path,))
             self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
         self._db.execute("COMMIT")
 
     def totals(self) -> dict[str, int]:
-        files, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM file WHERE NOT bad").fetchone()
+        each = "SELECT size FROM file WHERE NOT bad GROUP BY path"
+        files, size = self._db.execute(f"SELECT count(*), coalesce(sum(size), 0) FROM ({each})").fetchone()
         return {"files": files, "bytes": size}
