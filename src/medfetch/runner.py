@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -177,6 +177,8 @@ def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dic
             return before
         failovers: list[Event] = []
         if tallies["done"] < tallies["entries"]:
+            if settings.offline:
+                raise Unreachable(f"{recipe.id} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
             try:
                 _run(made, wish, settings, display, tallies, failovers)
@@ -227,8 +229,11 @@ def _lost(home: Home, ledger: Ledger, shards: list[Path]) -> Iterator[str]:
 
 def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
     """Raises DiskFull before the first byte where the dataset cannot fit, unpacking counted."""
-    unpacked = sum(part.unpacked or 0 for part in recipe.parts if part.name in made.header["parts"])
+    parts = [part for part in recipe.parts if part.name in made.header["parts"]]
+    unpacked = sum(part.unpacked or 0 for part in parts)
     missing = made.totals["bytes"] - tallies["bytes_done"]
+    if made.totals["unknown_sizes"] and not made.header["select"] and made.header["limit"] is None:
+        missing = max(missing, sum(part.size or 0 for part in parts) - tallies["bytes_done"])
     # Without a published figure an archive's content is taken to be as large as the archive.
     needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)
     free = cache.free_bytes(made.home.root)
@@ -249,6 +254,7 @@ def _run(
 
     open_shards = [number for number, path in enumerate(made.shards) if _is_open(path)]
     processes = min(settings.processes, len(open_shards))
+    settings = replace(settings, processes=processes)
     jobs = [
         ShardJob(
             made.home, made.id, number, "", max(1, settings.jobs // processes), settings, made.header["routes"],

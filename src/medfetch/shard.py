@@ -22,7 +22,7 @@ from typing import Any
 
 from medfetch.cache import Home, disk_errors, sync_folder
 from medfetch.config import Settings
-from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused
+from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
 from medfetch.placing import Staged, place
 from medfetch.progress import Event, Reporter
@@ -35,7 +35,9 @@ BATCH_SECONDS = 1.0
 AHEAD = 4
 """Files ready to be fetched, for each thread, before further groups are listed."""
 REFUSALS = 10
-"""Refused in a row, the run stops: the host means all of us."""
+"""So many refused, or without an answer, in a row, and the run stops: the host means all of us, or is gone."""
+SAVE_WITHIN = 2.0
+"""Seconds that transfers get to end when a run is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event) -> None:
 
     Raises:
         DiskFull, CacheError: the run cannot go on.
-        Refused: ten refusals in a row.
+        Refused, Unreachable: ten in a row.
         InterruptedError: stopped; state is saved.
     """
     with closing(Shard(job.path)) as shard, closing(Ledger(job.home.ledger)) as ledger:
@@ -124,8 +126,11 @@ class _Run:
             self.ending = True
             for _ in threads:
                 self.waiting.put(None)
+            # When stopped, a thread that waits for a host's answer is not waited for.
+            patience = SAVE_WITHIN if self.stop.is_set() else None
+            ends = time.monotonic() + (patience or 0)
             for thread in threads:
-                thread.join()
+                thread.join(patience and max(0.0, ends - time.monotonic()))
             # What was still finished on the way out is kept too.
             with suppress(MedfetchError):
                 while not self.done.empty():
@@ -270,9 +275,9 @@ class _Run:
             self._queue(active, lambda: self.fetching.same_from(after, entry))
             return
         self._fail(active)
-        self.refused_in_a_row += isinstance(error, Refused)
+        self.refused_in_a_row += isinstance(error, (Refused, Unreachable))
         if self.refused_in_a_row >= REFUSALS:
-            raise Refused(f"{REFUSALS} refusals in a row: {error.message}", hint="ask the host, then run it again")
+            raise type(error)(f"{REFUSALS} in a row failed alike: {error.message}", hint="later, run it again")
 
     def _planned(self, unit: str) -> bool:
         """Whether any shard of the plan has that entry."""
@@ -322,6 +327,6 @@ class _Run:
         except sqlite3.OperationalError as error:
             raise DiskFull(f"{self.shard.path}: {error}", hint="make room and run the same command again") from error
         for active in complete:
-            for path in active.leftovers:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for leftover in active.leftovers:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             self.reporter.emit(Event("done", active.entry.path, files=len(active.names)))

@@ -56,8 +56,7 @@ class Session:
             return
         from medfetch.sandbox.child import sandboxed
 
-        options = [f"--rate={self.settings.limit_rate}"] if self.settings.limit_rate else []
-        with sandboxed(self.settings, *options) as settings:
+        with sandboxed(self.settings) as settings:
             yield settings
 
     @property

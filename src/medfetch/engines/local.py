@@ -62,7 +62,8 @@ def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None])
 
 def _start() -> Worker:
     ours, theirs = Pipe()
-    command = [sys.executable, "-m", "medfetch.engines.worker", str(theirs.fileno())]
+    # -P: nothing in the folder where medfetch happens to be run may be imported in place of a library.
+    command = [sys.executable, "-P", "-m", "medfetch.engines.worker", str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     theirs.close()
     return Worker(process, ours)

@@ -8,7 +8,7 @@ from typing import Any
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError, Retryable, Unreachable, UsageProblem
+from medfetch.errors import MedfetchError, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, refusal, retried
 from medfetch.types import Traits
@@ -56,7 +56,7 @@ class ApiNet:
 
     def _ask(self, method: str, url: str, **arguments: Any) -> Any:
         if self._settings.offline:
-            raise UsageProblem(f"{host_of(url)} would have to be asked", hint="leave out --offline")
+            raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
         try:
             return retried(
                 lambda: self._once(method, url, arguments),

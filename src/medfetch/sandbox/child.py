@@ -13,12 +13,12 @@ from medfetch.errors import MedfetchError
 
 
 @contextmanager
-def sandboxed(settings: Settings, *options: str) -> Iterator[Settings]:
+def sandboxed(settings: Settings) -> Iterator[Settings]:
     """Settings that lead to a sandbox, which runs as long as the block.
 
     Raises: MedfetchError where it does not start.
     """
-    command = [sys.executable, "-m", "medfetch.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-P", "-m", "medfetch.sandbox", "--port", "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout and process.stdin
         try:

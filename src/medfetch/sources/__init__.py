@@ -28,7 +28,7 @@ class Net(Protocol):
     def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
         """GET → ``requests.Response`` with a status below 400.
 
-        Raises: Refused, Retryable (after retries), Unreachable, and UsageProblem when offline.
+        Raises: Refused, Retryable (after retries), Unreachable (when offline, too).
         """
 
     def post(self, url: str, data: Any = None, json: Any = None) -> Any:
