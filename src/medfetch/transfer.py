@@ -87,13 +87,14 @@ def fetch_file(file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, te
 
 def _worst(failures: list[MedfetchError], path: str) -> MedfetchError:
     """One error for several addresses' failures: wrong bytes weigh most, an unreachable host least."""
+    nobody = all(isinstance(error, Retryable) and not error.reached for error in failures)
+    if len(failures) == 1 and not nobody:
+        return failures[0]
     text = "; ".join(dict.fromkeys(error.message for error in failures)) or f"{path} has no address"
     for kind in (IntegrityError, Refused):
         if any(isinstance(error, kind) for error in failures):
             return kind(text)
-    if failures and all(isinstance(error, Retryable) and not error.reached for error in failures):
-        return Unreachable(text)
-    return Retryable(text)
+    return Unreachable(text) if failures and nobody else Retryable(text)
 
 
 class _Download:
