@@ -26,6 +26,8 @@ LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 3600.0
 ATTEMPTS = 100
 """For one file from one address, however much each of them brought."""
+PROGRESS = 65536
+"""Bytes that an attempt must bring so as not to count as one in vain."""
 LATER = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
 
 
@@ -129,23 +131,21 @@ def retried(
 ) -> T:
     """Calls until it succeeds, with exponential waits and jitter.
 
-    Only Retryable is tried again: ``tries`` times in a row without ``progress`` (bytes so far) growing by at
-    least 64 KiB, and ATTEMPTS times in all.
+    Only Retryable is tried again: ``tries`` times in a row without ``progress`` (bytes so far) growing by
+    PROGRESS, and ATTEMPTS times in all.
 
     Raises: the last Retryable; InterruptedError when stopped; anything else at once.
     """
-    failed_in_a_row = 0
+    in_vain = 0
     for number in range(1, ATTEMPTS + 1):
         before = progress()
         try:
             return attempt()
         except Retryable as error:
-            if progress() >= before + 65536:
-                failed_in_a_row = 0
-            failed_in_a_row += 1
-            if failed_in_a_row >= tries or number == ATTEMPTS:
+            in_vain = 0 if progress() >= before + PROGRESS else in_vain + 1
+            if in_vain >= tries or number == ATTEMPTS:
                 raise
-            wait = error.after if error.after is not None else min(backoff * 2 ** (failed_in_a_row - 1), LONGEST_WAIT)
+            wait = error.after if error.after is not None else min(backoff * 2 ** max(0, in_vain - 1), LONGEST_WAIT)
             said(f"{error.message}; again in {wait:.0f} s" if wait >= 1 else error.message)
             if stop.wait(wait + random.uniform(0, backoff)):
                 raise InterruptedError from None
