@@ -58,6 +58,7 @@ def test_big_endian_data_still_has_a_little_endian_header() -> None:
         (GOOD[:140], "names no instance"),
         (GOOD[: GOOD.index(UID.encode()) + 20].ljust(2), "names no instance|1.3.6"),
         (GOOD.replace(UID.encode(), b"../../../etc/passwd".ljust(len(UID))), "names no instance"),
+        (GOOD.replace(b"UI\x40\0" + UID.encode(), b"UI\x42\0" + UID.encode() + b"11"), "names no instance"),
         (GOOD.replace(UID.encode(), b"\xff" * len(UID)), "names no instance"),
         (GOOD.replace(UID.encode(), b"1" * 63 + b"\\"), "names no instance"),
         (GOOD.replace(b"\2\0\3\0UI", b"\2\0\4\0UI"), "names no instance"),

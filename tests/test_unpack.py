@@ -516,6 +516,21 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(suffix: str, tmp_pat
     assert written(tmp_path / "staging") == 0
 
 
+@pytest.mark.parametrize("suffix", ["zip", "7z"])
+def test_where_the_sizes_of_all_members_are_known_their_sum_must_fit(suffix: str, tmp_path: Path) -> None:
+    archive = MAKERS[suffix](tmp_path / "archive", {"a": bytes(1000), "b": bytes(1000)})
+    with pytest.raises(DiskFull, match="2,000 bytes"):
+        unpack(archive, kind(suffix), tmp_path / "staging", lambda: 1999)
+    assert written(tmp_path / "staging") == 0
+
+
+def test_a_member_that_is_longer_than_it_declared_is_stopped(tmp_path: Path) -> None:
+    space = Staging([Path(__file__)], tmp_path, lambda: ROOMY, lambda: False)
+    with pytest.raises(IntegrityError, match="'liar' is longer than the 5 bytes"):
+        space.store(space.claim("liar"), [b"123", b"456", b"789"], 5)
+    assert written(tmp_path) == 3
+
+
 @one_of_each
 def test_space_that_others_take_meanwhile_is_noticed(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

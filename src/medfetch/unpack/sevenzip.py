@@ -36,7 +36,9 @@ def members(pieces: Sequence[Path], staging: Staging) -> Iterator[Member]:
                 receiver = _Receiver(staging, _sizes(archive, staging))
                 archive.extractall(factory=receiver)
         except PasswordRequired as error:
-            raise _encrypted(staging) from error
+            raise IntegrityError(
+                f"{staging.archive}: is encrypted, and medfetch knows no password for archives"
+            ) from error
         except UnsupportedCompressionMethodError as error:
             raise MedfetchError(
                 f"{staging.archive}: {error}", hint="fetch it with --no-unpack, and unpack it with 7-Zip"
@@ -51,8 +53,6 @@ def _sizes(archive: py7zr.SevenZipFile, staging: Staging) -> dict[str, int]:
 
     Raises: IntegrityError for what may not be unpacked, DiskFull if all of it does not fit.
     """
-    if archive.password_protected:
-        raise _encrypted(staging)
     sizes = {}
     for info in archive.files:
         if info.is_directory:
@@ -62,10 +62,6 @@ def _sizes(archive: py7zr.SevenZipFile, staging: Staging) -> dict[str, int]:
         sizes[staging.claim(info.filename)] = info.uncompressed
     staging.expect(sum(sizes.values()))
     return sizes
-
-
-def _encrypted(staging: Staging) -> IntegrityError:
-    return IntegrityError(f"{staging.archive}: is encrypted, and medfetch knows no password for archives")
 
 
 class _Receiver(WriterFactory):
