@@ -49,6 +49,8 @@ class Settings:
     user_agent: str = f"medfetch/{__version__}"
     netrc: Path = field(default_factory=lambda: Path("~/.netrc").expanduser())
     ca_bundle: str = field(default_factory=certifi.where)
+    verbose: int = 0
+    """1: what happens inside, 2: every request, as log lines on standard error."""
 
     def as_sandboxed(self, endpoints: Mapping[str, str]) -> Settings:
         """The same settings against the sandbox: other hosts, and a cache of its own inside the cache."""
@@ -136,8 +138,8 @@ def _converted(key: str, value: Any, where: str) -> Any:
     try:
         if key in ("limit_rate", "reserve"):
             return value if isinstance(value, int) else parse_size(str(value))
-        if key in ("jobs", "processes", "tries"):
-            if int(value) < 1:
+        if key in ("jobs", "processes", "tries", "verbose"):
+            if int(value) < (key != "verbose"):
                 raise ValueError
             return int(value)
         if key in ("backoff", "patience"):

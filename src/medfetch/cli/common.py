@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from medfetch import config
+from medfetch import config, logs
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, Incomplete, MedfetchError, Stopped, UsageProblem
 from medfetch.progress import Display, Lines, Terminal
@@ -81,11 +80,9 @@ def with_session(function: Function) -> Function:
         **arguments: Any,
     ) -> None:  # fmt: skip
         flags = {name: arguments.pop(name, None) for name in ("jobs", "limit_rate")}
-        if verbose:
-            logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
-            logging.getLogger("medfetch").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
         with _exit_codes(as_json), _signals():
-            settings = config.load(cache=cache, offline=offline, **flags)
+            settings = config.load(cache=cache, offline=offline, verbose=verbose or None, **flags)
+            logs.start(settings.verbose)
             if "yes" in function.__annotations__:
                 arguments["yes"] = yes
             function(Session(settings, as_json, quiet, verbose, sandbox), **arguments)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from medfetch import leases
+from medfetch import leases, logs
 from medfetch.errors import MedfetchError
 from medfetch.progress import Counting, Event
 from medfetch.shard import ShardJob, run_shard
@@ -57,6 +57,7 @@ def main(descriptor: int) -> None:
 
     threading.Thread(target=report, daemon=True).start()
     while (job := jobs.get()) is not None:
+        logs.start(job.settings.verbose)
         error = _run(job, reporter, stop)
         reporter.flush()
         send(("end", job.number, error))
