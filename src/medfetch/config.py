@@ -50,7 +50,7 @@ class Settings:
     netrc: Path = field(default_factory=lambda: Path("~/.netrc").expanduser())
     ca_bundle: str = field(default_factory=certifi.where)
     verbose: int = 0
-    """1: what happens inside, 2: every request, as log lines on standard error."""
+    """1: everything that is tried again, 2: every request too."""
 
     def as_sandboxed(self, endpoints: Mapping[str, str]) -> Settings:
         """The same settings against the sandbox: other hosts, and a cache of its own inside the cache."""

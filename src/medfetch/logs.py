@@ -7,7 +7,7 @@ import sys
 
 
 def start(verbose: int) -> None:
-    """1 shows what happens inside, 2 every request; 0 nothing. May be called again."""
-    if verbose:
+    """2 shows every request, less nothing. May be called again."""
+    if verbose > 1:
         logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
-        logging.getLogger("medfetch").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+        logging.getLogger("medfetch").setLevel(logging.DEBUG)

@@ -300,5 +300,6 @@ print(logging.getLogger().level, logging.getLogger().handlers)
 def test_a_typed_collection() -> None:
     assert Tcia().locate("NSCLC-Radiomics") == {"collection": "NSCLC-Radiomics"}
     assert Tcia().locate("NLST") == {"collection": "NLST", "host": "nlst"}
+    assert Tcia().locate("nbia-49121659384603347") == {"cart": "nbia-49121659384603347"}
     with pytest.raises(UsageProblem):
         Tcia().locate("")

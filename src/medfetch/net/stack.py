@@ -10,7 +10,7 @@ from medfetch import credentials
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
-from medfetch.net.layers import Authorized, Getter, Paced, refusal, retried
+from medfetch.net.layers import Authorized, Getter, Paced, log, refusal, retried, shown
 from medfetch.types import Traits
 
 API_TIMEOUT = (30, 300)
@@ -88,6 +88,7 @@ class ApiNet:
                 raise Retryable(f"{host_of(url)} cannot be reached: {_cause(error)}", reached=False) from None
             except requests.exceptions.RequestException as error:
                 raise Retryable(f"{host_of(url)}: {_cause(error)}") from None
+        log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
         if answer.status_code >= 400:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             problem = refusal(answer.status_code, headers, url, answer.text[:500])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -19,6 +20,8 @@ from medfetch.sources._paths import component
 from medfetch.types import Group, RemoteFile, Selection, Traits, Unpack
 
 FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart"}
+CART = re.compile(r"nbia-\d+")
+"""What NBIA's portal names a shared cart, in links such as …/nbia-search/?saved-cart=nbia-49121659384603347."""
 SERIES_ASKED_SINGLY = 50
 """Of a list of series, so many are asked for one by one; for more, their collections are listed."""
 
@@ -41,7 +44,9 @@ class Tcia:
 
     def locate(self, text: str) -> dict[str, Any]:
         if not text:
-            raise UsageProblem("tcia: wants the name of a collection, such as tcia:NSCLC-Radiomics")
+            raise UsageProblem("tcia: wants a collection or a shared cart, such as tcia:NSCLC-Radiomics, tcia:nbia-4912")
+        if CART.fullmatch(text):
+            return {"cart": text}
         return {"collection": text, "host": "nlst"} if text.upper() == "NLST" else {"collection": text}
 
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Group]:
