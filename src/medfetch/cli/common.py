@@ -18,7 +18,6 @@ from medfetch import config, logs
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, Incomplete, MedfetchError, Stopped, UsageProblem
 from medfetch.progress import Display, Lines, Terminal
-from medfetch.runner import Wish
 from medfetch.types import Selection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -153,6 +152,9 @@ def with_wish(function: Function) -> Function:
         session: Session, select: tuple[str, ...], parts: tuple[str, ...], route: str | None, limit: int | None,
         refresh: bool, **arguments: Any,
     ) -> None:  # fmt: skip
+        # With the runner comes the whole program, which `list` and `info` need not wait for.
+        from medfetch.runner import Wish
+
         wish = Wish(Selection(facets(select), limit), parts, route, refresh=refresh)
         function(session, wish=wish, **arguments)
 

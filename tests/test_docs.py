@@ -1,0 +1,109 @@
+"""The documentation says what the program does: commands, options, settings, endpoints. Its links lead somewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from medfetch import sources
+from medfetch.cli import VERBS
+from medfetch.config import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cache" / "README.md"])
+
+
+def _command_reference() -> ModuleType:
+    path = ROOT / "scripts" / "command_reference.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = _command_reference()
+COMMANDS: list[tuple[str, click.Command]] = list(REFERENCE.commands())
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_and_option_says_what_it_does(name: str, command: click.Command) -> None:
+    assert command.help
+    assert [option.name for option in REFERENCE.options(command) if not option.help] == []
+
+
+def test_every_verb_is_summed_up() -> None:
+    assert [verb for verb, summary in VERBS.items() if not summary] == []
+    assert {name.split()[1] for name, _ in COMMANDS} == set(VERBS)
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == REFERENCE.reference(), "run: make docs"
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([a-z_]+)` \| `MEDFETCH_", page, re.MULTILINE))
+    by_the_sandbox = {"sandbox"}
+    assert rows == {field.name for field in dataclasses.fields(Settings)} - by_the_sandbox
+
+
+def test_every_setting_has_the_variable_that_its_name_gives() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name, variable in re.findall(r"^\| `([a-z_]+)` \| `MEDFETCH_([A-Z_]+)", page, re.MULTILINE):
+        assert variable == {"endpoints": "ENDPOINT_"}.get(name, name.upper())
+
+
+@pytest.mark.parametrize("source", sources.BUILTIN)
+def test_every_endpoint_is_documented_with_its_address(source: str) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9_]+)` \| [^|`]+ \| (.+) \|$", page, re.MULTILINE))
+    for name, address in sources.get(source).traits.endpoints.items():
+        assert rows[name].strip("`") == (address or "none: each file has its own")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+    missing = [link for link in links if not _leads_somewhere(page, link)]
+    assert missing == []
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    path, _, heading = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return target.exists() and (not heading or heading in _headings(target))
+
+
+def _headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges make them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_pages_show_only_commands_and_options_that_exist(page: Path) -> None:
+    options = {name.split()[1]: {"--help"} for name, _ in COMMANDS}
+    for name, command in COMMANDS:
+        options[name.split()[1]] |= {spelling for option in REFERENCE.options(command) for spelling in option.opts}
+    for verb, rest in _commands_on(page):
+        assert verb in options, f"medfetch {verb}{rest}"
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", rest)) <= options[verb], f"medfetch {verb}{rest}"
+
+
+def _commands_on(page: Path) -> list[tuple[str, str]]:
+    """What follows ``medfetch`` in a page's code: verb, and the rest of the command."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE)
+    in_lines = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    code = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    code += re.findall(r"`([^`\n]+)`", in_lines)
+    return [(match[1], match[2]) for line in code if (match := re.match(r"medfetch ([a-z]+)\b([^#|]*)", line))]
