@@ -68,7 +68,7 @@ def fetch_file(file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, te
     """Fetches ``file`` into ``partial``, going on from what is there, from the first address that has it.
 
     Raises:
-        IntegrityError: what arrived was wrong, even after retries; the partial is gone.
+        IntegrityError: what arrived was wrong, even after retries; nothing of it is kept.
         Refused, Retryable, Unreachable: no address gave it; the partial is kept.
         DiskFull, InterruptedError: the partial is kept.
     """
@@ -119,14 +119,20 @@ class _Download:
         self.answer: Answer | None = None
 
     def run(self) -> Fetched:
-        return retried(
-            self._attempt,
-            tries=self.tries,
-            backoff=self.terms.backoff,
-            stop=self.terms.stop,
-            progress=lambda: self.hasher.length,
-            said=self.terms.said,
-        )
+        try:
+            return retried(
+                self._attempt,
+                tries=self.tries,
+                backoff=self.terms.backoff,
+                stop=self.terms.stop,
+                progress=lambda: self.hasher.length,
+                said=self.terms.said,
+            )
+        except Retryable as error:
+            # No attempt is left: what was only hoped to pass is the verdict.
+            if isinstance(error.__cause__, MedfetchError):
+                raise error.__cause__ from None
+            raise
 
     def _attempt(self) -> Fetched:
         request = self._request()
@@ -136,7 +142,6 @@ class _Download:
                 self._complete()
             return self._verified()
         except IntegrityError as error:
-            self.drop()
             self.bad += 1
             if self.bad >= BAD_TRIES:
                 raise
@@ -249,10 +254,8 @@ class _Download:
 
     def _announced(self, length: int) -> None:
         if self.file.size is not None and length != self.file.size:
-            # Perhaps a log-in page, once: what was received before stays.
-            self.bad += 1
-            kind = IntegrityError if self.bad >= BAD_TRIES else Retryable
-            raise kind(f"{self.file.path}: {host_of(self.url)} has {length} bytes, expected {self.file.size}")
+            # Perhaps a log-in page: what was received before stays.
+            raise IntegrityError(f"{self.file.path}: {host_of(self.url)} has {length} bytes, expected {self.file.size}")
         if length - self.hasher.length > free_bytes(self.partial.parent) - self.terms.reserve:
             raise DiskFull(f"no room for {self.file.path} ({length} bytes)", hint="make room and run it again")
 
@@ -272,6 +275,7 @@ class _Download:
         before = self.hasher.length
         length = before + len(block)
         if self.file.size is not None and length > self.file.size and not self.encoded:
+            self.drop()
             raise IntegrityError(f"{self.file.path}: more than the expected {self.file.size} bytes arrive")
         look = length // LOOK_AT_DISK != before // LOOK_AT_DISK
         if look and free_bytes(self.partial.parent) < self.terms.reserve:
@@ -306,7 +310,7 @@ class _Download:
         if isinstance(error, Refused) and status in (401, 403) and self.answer.redirected:
             self.renewed += 1
             if self.renewed <= LINK_TRIES:
-                raise Retryable(f"{error.message}; asking for a new link")
+                raise Retryable(f"{error.message}; asking for a new link") from error
         raise error
 
     def _verified(self) -> Fetched:
@@ -317,6 +321,7 @@ class _Download:
             hasher = self._decoded()
             problem = self._problem(hasher)
         if problem:
+            self.drop()
             raise IntegrityError(problem)
         self._forget_note()
         if file.checksums:
