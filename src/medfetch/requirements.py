@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
@@ -55,8 +56,9 @@ def _hosts_with_login(routes: Mapping[str, list[Route]]) -> list[str]:
     for first in (routes_of_part[0] for routes_of_part in routes.values() if routes_of_part):
         for file in first.locator.get("files", ()):
             if file.get("auth") == "basic":
-                urls = file["url"] if isinstance(file["url"], list) else [file["url"]]
-                hosts.update({url.split("/")[2].partition(":")[0]: None for url in urls})
+                for each in file.get("pieces", [file]):
+                    urls = each["url"] if isinstance(each["url"], list) else [each["url"]]
+                    hosts.update({str(urlsplit(url).hostname): None for url in urls})
     return list(hosts)
 
 
