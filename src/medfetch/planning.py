@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from medfetch import cache
 from medfetch.cache import Home
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.state import Shard, create_shard
-from medfetch.types import Entry, Group, Part, Recipe, Route, Selection
+from medfetch.types import Entry, Group, Recipe, Route, Selection
 
 SHARD_FILES = 20_000
 SHARD_BYTES = 20 * 10**9
@@ -80,12 +81,12 @@ def _path_fits(entry: Entry, pattern: str) -> bool:
     return fnmatchcase(entry.path, pattern) or fnmatchcase(entry.path, f"{pattern.rstrip('/')}/*")
 
 
-def identity(recipe: Recipe, parts: Iterable[Part], routes: Iterable[Route], selection: Selection) -> str:
-    """The name of a plan: what was asked of which recipe by which way."""
+def identity(recipe: Recipe, routes: Mapping[str, list[Route]], selection: Selection, archives: str) -> str:
+    """The name of a plan: what was asked of which recipe's parts by which ways."""
     asked = {
         "recipe": recipe.digest,
-        "parts": [part.name for part in parts],
-        "first": [[route.source, dict(route.locator)] for route in routes],
+        "routes": {part: [[way.source, dict(way.locator)] for way in ways] for part, ways in routes.items()},
+        "archives": archives,
         "select": {facet: sorted(values) for facet, values in sorted(selection.facets.items())},
         "limit": selection.limit,
     }
@@ -100,7 +101,7 @@ def load(home: Home, plan_id: str) -> Plan | None:
 
 def all_of(home: Home) -> list[Plan]:
     """The plans of a home, oldest first."""
-    found = [load(home, path.parent.name) for path in home.plans.glob("*/plan.json")]
+    found = [load(home, path.parent.name) for path in home.plans.glob("[!.]*/plan.json")]
     return sorted((plan for plan in found if plan), key=lambda plan: (plan.header["made"], plan.id))
 
 
@@ -110,32 +111,52 @@ def build(
     entries: Iterable[tuple[str, Entry]],
     selection: Selection,
     header: Callable[[], Mapping[str, Any]],
+    make_way: Callable[[], None],
 ) -> Plan:
-    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed.
+    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed, and
+    ``make_way`` before the plan gets its name.
 
+    Where another process makes the same plan at the same time, the first one's is taken.
     Raises: UsageProblem where nothing matches; RecipeError for a path that cannot be used; CacheError, DiskFull.
     """
-    folder = home.plans / plan_id
+    making = home.plans / f".{plan_id}.{secrets.token_hex(4)}"
     with cache.disk_errors(home.root):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        making.mkdir(parents=True)
+    try:
+        with cache.disk_errors(home.root):
+            content = _write(making, entries, selection, header)
+            make_way()
+            try:
+                making.rename(home.plans / plan_id)
+            except OSError:
+                if (first := load(home, plan_id)) is None:
+                    raise
+                return first
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return Plan(plan_id, home, content)
+
+
+def _write(
+    folder: Path,
+    entries: Iterable[tuple[str, Entry]],
+    selection: Selection,
+    header: Callable[[], Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    """Makes the shards and, last, the header."""
     matching = ((part, _checked(entry)) for part, entry in entries if matches(entry, selection))
     wanted = itertools.islice(matching, selection.limit)
     totals = _Totals()
     number = 0
-    with cache.disk_errors(home.root):
-        for number, rows in enumerate(_cut(wanted, totals), 1):
-            create_shard(folder / f"{number - 1:05d}.sqlite", rows)
-        if not number:
-            shutil.rmtree(folder)
-            asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
-            raise UsageProblem(
-                f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is"
-            )
-        content = {**header(), "shards": number, "parts": totals.parts, "totals": totals.all()}
-        cache.sync_folder(folder)
-        cache.write_json(folder / "plan.json", content)
-    return Plan(plan_id, home, content)
+    for number, rows in enumerate(_cut(wanted, totals), 1):
+        create_shard(folder / f"{number - 1:05d}.sqlite", rows)
+    if not number:
+        asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
+        raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is")
+    content = {**header(), "shards": number, "parts": totals.parts, "totals": totals.all()}
+    cache.sync_folder(folder)
+    cache.write_json(folder / "plan.json", content)
+    return content
 
 
 def _cut(entries: Iterable[tuple[str, Entry]], totals: _Totals) -> Iterator[list[tuple[str, Entry]]]:

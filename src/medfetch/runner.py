@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ from medfetch.planning import Plan
 from medfetch.progress import Display, Event, human
 from medfetch.shard import ShardJob
 from medfetch.state import Ledger, Shard
-from medfetch.types import Entry, Part, Recipe, Route, Selection
+from medfetch.types import Entry, Part, Recipe, RemoteFile, Route, Selection
 
 INDEX = "idc-index-data"
 POLL = 0.5
@@ -59,15 +60,31 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
     routes = {part.name: _chosen_routes(part, wish) for part in parts}
     requirements.check(recipe, parts, routes, settings)
     home = home_of(recipe, settings)
-    firsts = [routes[part.name][0] for part in parts]
-    plan_id = planning.identity(recipe, parts, firsts, wish.selection)
-    if not wish.refresh and (found := planning.load(home, plan_id)):
+    plan_id = planning.identity(recipe, routes, wish.selection, wish.archives)
+    found = planning.load(home, plan_id)
+    if found and not wish.refresh:
         return found
-    for route in firsts:
-        _check_facets(route, wish.selection)
-    cache.prepare(home, private=recipe.access.level not in ("open", "account"))
+    for ways in routes.values():
+        _check_facets(ways[0], wish.selection)
+    _prepare(recipe, home)
     entries = _entries(routes, wish, settings, display)
-    return planning.build(home, plan_id, entries, wish.selection, lambda: _header(recipe, wish, routes))
+    return planning.build(
+        home, plan_id, entries, wish.selection,
+        header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
+    )  # fmt: skip
+
+
+def _prepare(recipe: Recipe, home: Home) -> None:
+    cache.prepare(home, private=recipe.access.level not in ("open", "account"))
+
+
+def _retire(made: Plan | None, display: Display) -> None:
+    """Removes a former plan, when nobody works on it any more; what came by it stays in the ledger."""
+    if made is None:
+        return
+    with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
+        reconcile(made, ledger, look=False)
+        shutil.rmtree(made.folder)
 
 
 def _chosen_parts(recipe: Recipe, wish: Wish) -> list[Part]:
@@ -110,6 +127,7 @@ def _header(recipe: Recipe, wish: Wish, routes: Mapping[str, list[Route]]) -> di
         },
         "select": {facet: list(values) for facet, values in wish.selection.facets.items()},
         "limit": wish.selection.limit,
+        "archives": wish.archives,
         "made": now(),
         "index": index_version(),
     }
@@ -141,7 +159,7 @@ def _entries(
                 try:
                     for entry in source.resolve(ways[0].locator, net, wish.selection):
                         count += 1
-                        yield part, entry
+                        yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:
                     if count or len(ways) < 2:
                         raise
@@ -152,6 +170,13 @@ def _entries(
                 break
     finally:
         hosts.close()
+
+
+def _as_unit(entry: Entry, archives: str) -> Entry:
+    """An archive kept is another thing to have than the same one unpacked, and has a key of its own."""
+    if isinstance(entry, RemoteFile) and entry.unpack and archives != "unpack":
+        return replace(entry, key=f"{archives}:{entry.key}")
+    return entry
 
 
 def _teller(display: Display, part: str) -> Callable[[str], None]:
@@ -166,8 +191,15 @@ def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dic
 
     Raises: AccessRequired, UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
-    made = make_plan(recipe, wish, settings, display)
-    cache.prepare(made.home, private=recipe.access.level not in ("open", "account"))
+    return fulfil(recipe, make_plan(recipe, wish, settings, display), settings, display)
+
+
+def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> dict[str, Any]:
+    """Everything of a plan in its place; returns the receipt.
+
+    Raises: UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
+    """
+    _prepare(recipe, made.home)
     with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         tallies = reconcile(made, ledger)
         content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_done": tallies["files_done"]}
@@ -181,7 +213,7 @@ def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dic
                 raise Unreachable(f"{recipe.id} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
             try:
-                _run(made, wish, settings, display, tallies, failovers)
+                _run(made, settings, display, tallies, failovers)
             finally:
                 tallies = reconcile(made, ledger, look=False)
         if tallies["done"] < tallies["entries"]:
@@ -244,9 +276,7 @@ def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None
         )
 
 
-def _run(
-    made: Plan, wish: Wish, settings: Settings, display: Display, tallies: Mapping[str, int], failovers: list[Event]
-) -> None:
+def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str, int], failovers: list[Event]) -> None:
     def show(event: Event) -> None:
         if event.kind == "failover":
             failovers.append(event)
@@ -258,7 +288,7 @@ def _run(
     jobs = [
         ShardJob(
             made.home, made.id, number, "", max(1, settings.jobs // processes), settings, made.header["routes"],
-            wish.archives,
+            made.header["archives"],
         )
         for number in open_shards
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -22,6 +23,8 @@ from medfetch.types import Recipe
 
 AT_ONCE = 4
 """Files verified at the same time: hashing leaves Python's lock free."""
+BEING_MADE = 24 * 3600.0
+"""Seconds after which a half-made plan is a leftover."""
 
 
 def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
@@ -130,10 +133,15 @@ def _problem(path: Path, file: Placed, content: bool) -> str | None:
     return None
 
 
+def fulfilled(home: Home) -> list[Plan]:
+    """The plans of a home that were complete once; what was only planned, or is on its way, is no loss."""
+    return [made for made in planning.all_of(home) if receipt.of_plan(made)]
+
+
 def missing_instances(home: Home) -> Iterator[Finding]:
-    """Series with fewer files than planned, across the plans of a home."""
+    """Series with fewer files than planned, across the fulfilled plans of a home."""
     with closing(Ledger(home.ledger)) as ledger:
-        for made in planning.all_of(home):
+        for made in fulfilled(home):
             for _, entry in made.entries():
                 wanted = getattr(entry, "files", None)
                 have = len(ledger.files_of(entry.key)) if wanted else 0
@@ -152,23 +160,29 @@ def forget(home: Home, findings: list[Finding]) -> None:
 def copy_to(made: Plan, target: Path) -> int:
     """Places a complete plan's files in another folder, by hard link where that works; returns their number.
 
-    Raises: CacheError, DiskFull.
+    Raises: CacheError, also where another file is in the way; DiskFull.
     """
     count = 0
     with cache.disk_errors(target), closing(Ledger(made.home.ledger)) as ledger:
         for file in ledger.files_of_plan(made.shards, ordered=True):
-            final = target / file.path
-            final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = final.with_name(f".{final.name[:200]}.medfetch")
-            temporary.unlink(missing_ok=True)
-            try:
-                os.link(made.home.root / file.path, temporary)
-            except OSError:
-                shutil.copyfile(made.home.root / file.path, temporary)
-            temporary.replace(final)
-            temporary.unlink(missing_ok=True)  # rename(2) of two links to one file does nothing
+            _copy(made.home.root / file.path, target / file.path, file)
             count += 1
     return count
+
+
+def _copy(source: Path, final: Path, file: Placed) -> None:
+    if final.exists():
+        if not final.samefile(source) and (final.is_dir() or hash_file(final).sha256 != file.sha256):
+            raise CacheError(f"{final} is in the way", hint="move it away, or give another folder with --to")
+        return
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{file.sha256}.medfetch")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(final)
 
 
 def remove(home: Home) -> None:
@@ -193,17 +207,22 @@ def collect(home: Home) -> dict[str, int]:
             freed["files"] += 1
             freed["bytes"] += file.stat().st_size
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for folder in home.plans.glob("*"):
-        begun = (folder / "plan.json").exists() and _tally(
-            Plan(folder.name, home, cache.read_json(folder / "plan.json"))
-        )
-        if not begun or (not begun["files_done"] and not receipt_exists(folder)):
-            shutil.rmtree(folder)
+    with closing(Ledger(home.ledger)) as ledger:
+        for folder in home.plans.glob("*"):
+            if not _in_use(folder, ledger):
+                shutil.rmtree(folder)
     for path in [home.lease, *home.plans.glob("*/*.lease")]:
         if path.exists() and leases.is_dead(path):
             path.unlink()
     return freed
 
 
-def receipt_exists(folder: Path) -> bool:
-    return (folder / "receipt.json").exists()
+def _in_use(folder: Path, ledger: Ledger) -> bool:
+    """Whether a plan has brought files, or is perhaps being made this moment."""
+    if folder.name.startswith("."):
+        return time.time() - folder.stat().st_mtime < BEING_MADE
+    shards = sorted(folder.glob("*.sqlite"))
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            shard.move_to(ledger.path)
+    return any(True for _ in ledger.files_of_plan(shards))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
-from medfetch import catalog, planning, runner, upkeep
+from medfetch import catalog, runner, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
-from medfetch.runner import Wish
-from medfetch.types import Selection
 
 
 @click.command("verify")
@@ -38,12 +36,8 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
         if findings and repair:
             upkeep.forget(home, findings)
             with session.reaching() as settings:
-                for made in planning.all_of(home):
-                    asked = Wish(
-                        Selection({k: tuple(v) for k, v in made.header["select"].items()}, made.header["limit"]),
-                        tuple(made.header["parts"]),
-                    )
-                    runner.get(recipe, asked, settings, session.display())
+                for made in upkeep.fulfilled(home):
+                    runner.fulfil(recipe, made, settings, session.display())
         else:
             bad += len(findings)
         session.out(
