@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import queue
 import shutil
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -318,14 +317,11 @@ class _Run:
             self._fail(active)
         complete = [active for active in self.finished if not active.errors]
         failed, self.finished, self.failed = self.failed, [], []
-        try:
-            self.shard.record(
-                rows,
-                [active.row for active in complete],
-                [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
-            )
-        except sqlite3.OperationalError as error:
-            raise DiskFull(f"{self.shard.path}: {error}", hint="make room and run the same command again") from error
+        self.shard.record(
+            rows,
+            [active.row for active in complete],
+            [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
+        )
         for active in complete:
             for leftover in active.leftovers:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
