@@ -211,20 +211,30 @@ class Shard:
             yield _placed(row)
 
     def record(self, placed: Iterable[Placed], done: Iterable[int], failed: Iterable[tuple[int, str, int]]) -> None:
-        """Writes down, in one transaction, files in place, rows that are complete, and (row, error, exit code)."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(
-            f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (dataclasses.astuple(item) for item in placed),
-        )
-        for row in done:
-            self._db.execute("UPDATE entry SET state = 1, error = NULL WHERE id = ?", (row,))
-            self._db.execute("INSERT OR REPLACE INTO complete SELECT key, part, path FROM entry WHERE id = ?", (row,))
-        self._db.executemany(
-            "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
-            ((error, code, row) for row, error, code in failed),
-        )
-        self._db.execute("COMMIT")
+        """Writes down, in one transaction, files in place, rows that are complete, and (row, error, exit code).
+
+        Raises: DiskFull, CacheError.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (dataclasses.astuple(item) for item in placed),
+            )
+            for row in done:
+                self._db.execute("UPDATE entry SET state = 1, error = NULL WHERE id = ?", (row,))
+                self._db.execute(
+                    "INSERT OR REPLACE INTO complete SELECT key, part, path FROM entry WHERE id = ?", (row,)
+                )
+            self._db.executemany(
+                "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
+                ((error, code, row) for row, error, code in failed),
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _failed(self.path, error) from error
 
     def tally(self) -> dict[str, int]:
         """Entries, files and bytes by state; bytes where known."""

@@ -1,0 +1,263 @@
+"""Who may import whom: the law, written down once, and held by reading every module's imports.
+
+Imports inside functions count too. Names are relative to ``medfetch``; a name stands for everything under it, too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "medfetch"
+
+MAY = {
+    # The data, the errors and the smallest helpers stand on their own …
+    "types": [],
+    "errors": [],
+    "leases": [],
+    "progress": [],
+    "yaml_marks": [],
+    "cache": ["errors"],
+    "checksum": ["errors", "types"],
+    "hosts": ["leases"],
+    # … a source translates, and touches the network only through the Net that it is handed …
+    "sources": ["errors", "types", "checksum", "sources"],
+    "unpack": ["errors", "types", "checksum", "dicom", "unpack"],
+    # … and the sandbox shares no code with what is tried out against it.
+    "sandbox": ["config", "errors", "sandbox"],
+}
+"""All of medfetch that these may import."""
+
+NEVER = {
+    "net": ["sources", "state", "transfer", "shard", "runner", "catalog", "cli"],
+    "state": ["net", "sources", "transfer", "runner", "cli"],
+    "planning": ["net", "sources", "transfer", "runner", "cli"],
+    "verify": ["net", "sources", "state", "transfer", "runner", "cli"],
+    "catalog": ["net", "state", "cache", "transfer", "runner", "cli"],
+    "requirements": ["net", "state", "transfer", "runner", "cli"],
+    "transfer": ["sources", "state", "catalog", "requirements", "runner", "cli"],
+    "fetching": ["state", "catalog", "requirements", "runner", "cli"],
+    "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
+    "shard": ["net", "catalog", "requirements", "runner", "cli"],
+    "engines": ["net", "sources", "state", "catalog", "requirements", "runner", "cli"],
+    "receipt": ["net", "sources", "transfer", "runner", "cli"],
+    "runner": ["cli", "net.http"],
+    "upkeep": ["net", "sources", "transfer", "cli"],
+    "api": ["net", "sources", "state", "cli"],
+    "cli": ["net", "sources", "state", "transfer", "shard"],
+}
+"""What these must not import."""
+
+ONLY = {
+    "pycurl": ["net.http"],
+    "requests": ["net.stack"],
+    "sqlite3": ["state"],
+    "duckdb": ["sources._idc_index", "sandbox.archive"],
+    "idc_index_data": ["sources._idc_index", "sandbox.archive"],
+    "tcia_utils": ["sources._nbia"],
+    "jsonschema": ["recipe_schema"],
+    "click": ["cli"],
+    "tqdm": ["progress"],
+    "nibabel": ["verify"],
+    "py7zr": ["unpack.sevenzip"],
+    "pydicom": ["dicom", "verify", "sandbox.dicom"],
+    "multiprocessing": ["engines"],
+    "subprocess": ["engines", "sandbox.child"],
+    "socket": ["sandbox"],
+    "http": ["sandbox"],
+    "urllib.request": [],
+    "urllib3": [],
+    "pandas": [],
+}
+"""Which modules may import these of other people's packages, and of the standard library."""
+
+SQL = ["state", "sources._idc_index", "sandbox.archive"]
+"""Where SQL is written."""
+ENVIRONMENT = ["config"]
+"""Who reads the environment."""
+DISTRIBUTIONS = {"yaml": "pyyaml"}
+"""Where a package is installed under another name."""
+OPTIONAL = {"compression", "backports"}
+"""Imported where they are there: zstandard, of Python 3.14 or its backport, which py7zr brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    what: str
+    """A module: of medfetch relative to it ("" is the package itself), of others in full."""
+    ours: bool
+    line: int
+    running: bool
+    """It is imported as the module is, not when a function is called, and not only for the type checker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    name: str
+    """Relative to ``medfetch``."""
+    path: Path
+    tree: ast.Module
+
+    def at(self, line: int) -> str:
+        return f"{self.path.relative_to(ROOT)}:{line}"
+
+
+def _modules() -> dict[str, Module]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        found[name] = Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+MODULES = _modules()
+
+
+def imports(module: Module) -> Iterator[Import]:
+    yield from _imports(module.tree, running=True)
+
+
+def _imports(node: ast.AST, *, running: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for name in child.names:
+                yield _import(name.name, child.lineno, running)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.module and not child.level, f"line {child.lineno}: imports are written in full"
+            for name in child.names:
+                longer = f"{child.module}.{name.name}"
+                is_module = longer.removeprefix("medfetch.") in MODULES
+                yield _import(longer if is_module else child.module, child.lineno, running)
+        else:
+            function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            typing = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            yield from _imports(child, running=running and not function and not typing)
+
+
+def _import(name: str, line: int, running: bool) -> Import:
+    ours = name == "medfetch" or name.startswith("medfetch.")
+    return Import(name.removeprefix("medfetch").lstrip(".") if ours else name, ours, line, running)
+
+
+def under(name: str, parents: list[str]) -> bool:
+    return any(name == parent or name.startswith(f"{parent}.") for parent in parents)
+
+
+def broken(rule: str, name: str) -> list[str]:
+    """The imports of a module, as sentences, that a rule forbids."""
+    module, wrong = MODULES[name], []
+    for each in imports(module):
+        if not each.ours or not each.what:  # the package itself holds only names that are imported when used
+            continue
+        allowed = under(each.what, MAY[rule]) if rule in MAY else not under(each.what, NEVER[rule])
+        if not allowed:
+            wrong.append(f"{module.at(each.line)}: {name} imports {each.what}")
+    return wrong
+
+
+def ruled(by: str) -> list[str]:
+    return [name for name in MODULES if under(name, [by])]
+
+
+@pytest.mark.parametrize("rule", [*MAY, *NEVER])
+def test_each_module_imports_only_what_the_law_allows(rule: str) -> None:
+    modules = ruled(rule)
+    assert modules, f"the law speaks of {rule}, which is not there"
+    assert [sentence for name in modules for sentence in broken(rule, name)] == []
+
+
+@pytest.mark.parametrize("targets", [*MAY.values(), *NEVER.values()], ids=[*MAY, *NEVER])
+def test_the_law_speaks_only_of_modules_that_exist(targets: list[str]) -> None:
+    assert [target for target in targets if target not in MODULES] == []
+
+
+def test_a_source_imports_no_other_source() -> None:
+    wrong = [
+        f"{module.at(each.line)}: {name} imports {each.what}"
+        for name, module in MODULES.items()
+        if name.startswith("sources.")
+        for each in imports(module)
+        if each.ours and each.what.startswith("sources.") and not each.what.startswith("sources._")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", ONLY)
+def test_a_package_is_used_only_where_the_law_allows(package: str) -> None:
+    wrong = [
+        f"{module.at(each.line)}: {name} imports {each.what}"
+        for name, module in MODULES.items()
+        for each in imports(module)
+        if not each.ours and under(each.what, [package]) and not under(name, ONLY[package])
+    ]
+    assert wrong == []
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    wrong = []
+    for name, module in MODULES.items():
+        for node in ast.walk(module.tree):
+            read = (
+                isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv")
+            ) or (
+                isinstance(node, ast.ImportFrom)
+                and node.module == "os"
+                and {"environ", "getenv"} & {a.name for a in node.names}
+            )
+            if read and name not in ENVIRONMENT:
+                wrong.append(module.at(node.lineno))
+    assert wrong == []
+
+
+def test_sql_is_written_in_few_places() -> None:
+    statement = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|CREATE|ATTACH|PRAGMA)\b")
+    writers = {
+        name
+        for name, module in MODULES.items()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
+    }
+    assert writers == set(SQL)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        name: {each.what for each in imports(module) if each.ours and each.running} for name, module in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"these import each other: {' → '.join(error.args[1])}")
+
+
+def test_dependencies_are_those_that_are_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"]}
+    tops = {each.what.partition(".")[0] for module in MODULES.values() for each in imports(module) if not each.ours}
+    foreign = tops - set(sys.stdlib_module_names) - OPTIONAL
+    assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} == declared
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import medfetch.net.http", "net.http"),
+        ("from medfetch.net import http", "net.http"),
+        ("from medfetch import state", "state"),
+        ("from medfetch.state import Ledger", "state"),
+        ("def f():\n    from medfetch.cli.common import Session", "cli.common"),
+        ("class A:\n    def f(self):\n        if True:\n            import medfetch.cache", "cache"),
+        ("if TYPE_CHECKING:\n    from medfetch.types import Entry", "types"),
+    ],
+)
+def test_the_reader_sees_imports_wherever_they_are(code: str, expected: str) -> None:
+    assert [each.what for each in _imports(ast.parse(code), running=True)] == [expected]
