@@ -114,6 +114,7 @@ class _Download:
         self.asked_from = 0
         self.head = b""
         self.expected: int | None = None
+        self.replacing = False
         self.encoded = False
         self.refused_text = b""
         self.answer: Answer | None = None
@@ -138,7 +139,7 @@ class _Download:
         request = self._request()
         try:
             if self.file.size is None or self.asked_from < self.file.size or not self.asked_from:
-                self.answer = self.getter.get(request, self)
+                self.getter.get(request, self)
                 self._complete()
             return self._verified()
         except IntegrityError as error:
@@ -210,7 +211,7 @@ class _Download:
     def begin(self, answer: Answer) -> None:
         """Decides by the head what becomes of the body; anything but 200 and 206 leaves the partial alone."""
         status, headers = answer.status, answer.headers
-        self.refused_text, self.expected = b"", None
+        self.answer, self.refused_text, self.expected, self.replacing = answer, b"", None, False
         self.encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
         if status == 206:
             start = self._checked_range(headers.get("content-range", ""))
@@ -226,9 +227,12 @@ class _Download:
         if length.isdigit() and not self.encoded:
             self.expected = start + int(length)
             self._announced(self.expected)
-        if start == 0 and self.hasher.length:
-            self.drop()
-        self._write_note(answer)
+        self.replacing = start == 0 and self.hasher.length > 0
+        if not self.replacing:
+            self._open(start)
+
+    def _open(self, start: int) -> None:
+        self._write_note()
         with disk_errors(self.partial):
             # Without O_TRUNC: ext4 flushes a truncated file when it is closed (auto_da_alloc).
             self.descriptor = os.open(self.partial, os.O_WRONLY | os.O_CREAT, 0o666)
@@ -259,16 +263,30 @@ class _Download:
         if length - self.hasher.length > free_bytes(self.partial.parent) - self.terms.reserve:
             raise DiskFull(f"no room for {self.file.path} ({length} bytes)", hint="make room and run it again")
 
-    def _write_note(self, answer: Answer) -> None:
-        etag = answer.headers.get("etag", "")
-        validator = etag if etag.startswith('"') else answer.headers.get("last-modified")
+    def _write_note(self) -> None:
+        assert self.answer is not None
+        etag = self.answer.headers.get("etag", "")
+        validator = etag if etag.startswith('"') else self.answer.headers.get("last-modified")
         small = self.expected is not None and self.expected < NOTE_FROM
         if validator and not small and not self.encoded and validator != self.known_etag:
             self.noted = True
             with disk_errors(self.note):
                 self.note.write_text(json.dumps({"url": self.url, "validator": validator}))
 
+    def _replace(self, block: bytes) -> None:
+        """The partial goes only when data comes in its place.
+
+        Raises: IntegrityError where a log-in page or the like comes.
+        """
+        if instead := verify.looks_like(block[:1024], self.file.path):
+            raise IntegrityError(f"{self.file.path}: {instead} came instead of the data")
+        self.replacing = False
+        self.drop()
+        self._open(0)
+
     def data(self, block: bytes) -> None:
+        if self.replacing:
+            self._replace(block)
         if self.descriptor < 0:
             self.refused_text = (self.refused_text + block)[:2000]
             return
@@ -296,6 +314,8 @@ class _Download:
         """Raises unless the whole body was received."""
         assert self.answer is not None
         status = self.answer.status
+        if self.replacing:
+            raise Retryable(f"{host_of(self.url)} sent an empty body")
         if self.descriptor >= 0:
             if self.expected is not None and self.hasher.length < self.expected:
                 raise Retryable(f"{host_of(self.url)} sent {self.hasher.length} of {self.expected} bytes")
