@@ -114,12 +114,12 @@ class _Download:
         self.asked_from = 0
         self.head = b""
         self.expected: int | None = None
-        self.replacing = False
-        self.encoded = False
+        self.replacing = self.encoded = self.verified = False
         self.refused_text = b""
         self.answer: Answer | None = None
 
     def run(self) -> Fetched:
+        self._take_up()
         try:
             return retried(
                 self._attempt,
@@ -134,6 +134,9 @@ class _Download:
             if isinstance(error.__cause__, MedfetchError):
                 raise error.__cause__ from None
             raise
+        finally:
+            if not self.verified:
+                self.terms.received(-self.hasher.length)
 
     def _attempt(self) -> Fetched:
         request = self._request()
@@ -156,10 +159,10 @@ class _Download:
 
     def _request(self) -> Request:
         headers = {"Accept-Encoding": "identity"}
-        validator, trusted = self._validator() if self.partial.exists() else (None, True)
-        self.asked_from = self._kept() if trusted else 0
+        validator, trusted = self._validator() if self.hasher.length else (None, True)
         if not trusted:
             self.drop()
+        self.asked_from = self.hasher.length
         if self.asked_from and not (self.file.size is not None and self.asked_from >= self.file.size):
             headers["Range"] = f"bytes={self.asked_from}-"
             if validator:
@@ -179,19 +182,19 @@ class _Download:
             return self.known_etag, True
         return None, bool(self.file.checksums) and self.file.size is not None
 
-    def _kept(self) -> int:
-        """Bytes of the partial, read through the hasher so that the digest goes on from there."""
-        try:
-            size = self.partial.stat().st_size
-        except FileNotFoundError:
-            size = 0
-        if size != self.hasher.length:
-            self.terms.received(size - self.hasher.length)
-            self.hasher = hash_file(self.partial, self.file.checksums) if size else Hasher(self.file.checksums)
-        if size and not self.head:
+    def _take_up(self) -> None:
+        """Goes on from what was left here, where it may be trusted: the digest needs all of it."""
+        if not self.partial.exists():
+            return
+        self.noted = True
+        if not self._validator()[1]:
+            self.drop()
+            return
+        with disk_errors(self.partial):
+            self.hasher = hash_file(self.partial, self.file.checksums)
             with open(self.partial, "rb") as partial:
                 self.head = partial.read(1024)
-        return self.hasher.length
+        self.terms.received(self.hasher.length)
 
     def drop(self) -> None:
         """Forgets what was received."""
@@ -344,6 +347,7 @@ class _Download:
             self.drop()
             raise IntegrityError(problem)
         self._forget_note()
+        self.verified = True
         if file.checksums:
             assurance = Assurance.PUBLISHED
         else:
