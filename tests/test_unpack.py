@@ -620,6 +620,22 @@ def test_a_huge_extended_header_is_not_read_into_memory(type_: bytes, tmp_path: 
         unpack(tmp_path / "a.tar", "tar", tmp_path / "staging")
 
 
+@pytest.mark.parametrize("where", ["header", "extended header", "sparse map"])
+def test_a_negative_size_does_not_lead_round_and_round(where: str, tmp_path: Path) -> None:
+    info = special("x", tarfile.REGTYPE, size=0 if where != "header" else 512)
+    if where != "header":
+        info.pax_headers = {"size" if where == "extended header" else "GNU.sparse.size": "-1024"}
+        info.pax_headers |= {"GNU.sparse.map": "0,0"} if where == "sparse map" else {}
+    made = bytearray(tar_bytes({"a": b"1"}, info))
+    if where == "header":
+        at = made.index(b"x\0\0\0")
+        made[at + 124 : at + 136] = (-1024).to_bytes(12, "big", signed=True)
+        made[at + 148 : at + 156] = b"%06o\0 " % (sum(made[at : at + 148]) + 256 + sum(made[at + 156 : at + 512]))
+    (tmp_path / "a.tar").write_bytes(made)
+    with pytest.raises(IntegrityError, match="size of -1024 bytes"):
+        unpack(tmp_path / "a.tar", "tar", tmp_path / "staging")
+
+
 def test_copies_of_links_count_as_space(tmp_path: Path) -> None:
     links = [special(f"link{number}", tarfile.LNKTYPE, "file") for number in range(10)]
     (tmp_path / "a.tar").write_bytes(tar_bytes({"file": bytes(1000)}, *links))

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from medfetch.checksum import BLOCK
 from medfetch.unpack.pieces import open_pieces
 from medfetch.unpack.staging import Member, Staging, blocks, guard
 
@@ -34,9 +33,11 @@ _EXTENDED |= {tarfile.GNUTYPE_LONGLINK}
 def members(pieces: Sequence[Path], staging: Staging) -> Iterator[Member]:
     """Unpacks. Hard and symbolic links to files of the archive become copies; all other special files are refused."""
     with guard(staging.archive, BROKEN), open_pieces(pieces) as packed, _decompressed(packed) as plain:
-        with tarfile.open(fileobj=plain, mode="r|", bufsize=BLOCK, tarinfo=_Header) as archive:
+        with tarfile.open(fileobj=plain, mode="r:", tarinfo=_Header) as archive:
             while (info := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # or a million headers stay in memory
+                if info.size < 0:  # from an extended header; it would be a way back, and so a way round and round
+                    raise staging.refusal(info.name, f"has a size of {info.size} bytes")
                 if info.isdir():
                     continue
                 if info.issym() or info.islnk():
@@ -64,6 +65,8 @@ class _Header(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"bad or missing header: {error}") from error
+        if info.size < 0:
+            raise tarfile.ReadError(f"a size of {info.size} bytes")
         if info.type in _EXTENDED and info.size > LONGEST_HEADER:
             raise tarfile.ReadError(f"an extended header of {info.size:,} bytes")
         return info
