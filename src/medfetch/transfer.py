@@ -173,14 +173,16 @@ class _Download:
         """The validator for If-Range, and whether the partial may be gone on from at all."""
         if not self.terms.ranges:
             return None, False
-        with suppress(OSError, ValueError):
-            note = json.loads(self.note.read_text())
-            self.noted = True
-            if note["url"] == self.url:
-                return note["validator"], True
-        if self.known_etag:
-            return self.known_etag, True
-        return None, bool(self.file.checksums) and self.file.size is not None
+        provable = bool(self.file.checksums) and self.file.size is not None
+        try:
+            note = self.note.read_bytes()
+        except OSError:
+            return self.known_etag, provable or self.known_etag is not None
+        with suppress(ValueError, KeyError, TypeError):
+            content = json.loads(note)
+            if content["url"] == self.url and content["validator"]:
+                return content["validator"], True
+        return None, provable
 
     def _take_up(self) -> None:
         """Goes on from what was left here, where it may be trusted: the digest needs all of it."""
@@ -267,14 +269,23 @@ class _Download:
             raise DiskFull(f"no room for {self.file.path} ({length} bytes)", hint="make room and run it again")
 
     def _write_note(self) -> None:
+        """Notes which version the partial is of.
+
+        Without a note it would count as one of the version that a listing told: where it is none, a note says so.
+        """
         assert self.answer is not None
         etag = self.answer.headers.get("etag", "")
         validator = etag if etag.startswith('"') else self.answer.headers.get("last-modified")
         small = self.expected is not None and self.expected < NOTE_FROM
-        if validator and not small and not self.encoded and validator != self.known_etag:
+        if self.encoded:
+            validator = None
+        useful = validator and not small and validator != self.known_etag
+        if useful or (self.file.etag and (self.encoded or not self.known_etag)):
             self.noted = True
             with disk_errors(self.note):
                 self.note.write_text(json.dumps({"url": self.url, "validator": validator}))
+        elif not self.hasher.length:
+            self._forget_note()
 
     def _replace(self, block: bytes) -> None:
         """The partial goes only when data comes in its place.
