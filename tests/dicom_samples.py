@@ -14,7 +14,12 @@ COMPRESSED = "1.2.840.10008.1.2.4.50"
 
 
 def instance(
-    sop: str, series: str = SERIES, *, syntax: str = ExplicitVRLittleEndian, image: bool = True, open_ended: bool = False
+    sop: str,
+    series: str = SERIES,
+    *,
+    syntax: str = ExplicitVRLittleEndian,
+    image: bool = True,
+    open_ended: bool = False,
 ) -> bytes:
     """A CT slice of 32 × 32, or a structure set; ``open_ended`` gives its sequences no length."""
     kind = CTImageStorage if image else RTStructureSetStorage
