@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from conftest import Run
+from conftest import CAP, Run
+from datasets import COLLECTION, http, of_subject, sha256, tarred, tree, write_recipe, zipped
 
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.archive import opened
 
-COLLECTION = "lidc-idri"
 SUBJECT = "LIDC-IDRI-0003"
-CAP = 20_000
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a dataset by its path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: sha256(path.read_bytes()) for name, path in names.items() if not name.startswith(".medfetch/")}
-
-
-def write_recipe(folder: Path, recipe_id: str, **content: Any) -> str:
-    """Puts a recipe where medfetch looks; returns its id."""
-    recipe = {"id": recipe_id, "name": recipe_id, "summary": "A test.", "access": {"level": "open"}, **content}
-    (folder / f"{recipe_id}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    return recipe_id
-
-
-def http(*files: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"source": "http", "files": list(files)}]
-
-
-def zipped(**members: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def tarred(**members: bytes) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 @pytest.fixture
@@ -74,13 +29,7 @@ def of_five(box: Sandbox) -> str:
 
 def test_get_leaves_what_the_host_has_and_a_receipt_of_it(run: Run, box: Sandbox, cache: Path) -> None:
     events = run("get", COLLECTION, "--select", f"subject={SUBJECT}", "--json").lines
-    archive = opened(CAP)
-    series = archive.select({"PatientID": SUBJECT, "Collection": COLLECTION}, "analysis_result_id IS NULL")
-    wanted = {
-        f"{SUBJECT}/{each.study}/{each.uid}/{file.uid}.dcm": sha256(file.content().whole())
-        for each in series
-        for file in archive.instances(each)
-    }
+    wanted = of_subject(SUBJECT)
     home = cache / COLLECTION / "current"
     assert tree(home) == wanted
     assert len(wanted) == 145
@@ -99,7 +48,7 @@ def test_get_leaves_what_the_host_has_and_a_receipt_of_it(run: Run, box: Sandbox
     }
     # Each byte once, and one listing a series.
     assert box.stats.data_bytes == size
-    assert sum("list-type" in entry.target for entry in box.log) == len(series)
+    assert sum("list-type" in entry.target for entry in box.log) == 2
 
 
 def test_a_second_get_asks_the_network_nothing(run: Run, box: Sandbox, of_five: str) -> None:
