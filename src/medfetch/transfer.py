@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ BAD_TRIES = 3
 """Times that bytes may arrive wrong from one address before it is given up."""
 LINK_TRIES = 2
 """Times that a redirect's target may answer 401 or 403 before it counts as a no: signed links expire."""
+CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
+"""RFC 9110, 14.4; the total may be unknown."""
 LOOK_AT_DISK = 64 << 20
 """Bytes received between two looks at the free space."""
 
@@ -97,6 +100,11 @@ def _worst(failures: list[MedfetchError], path: str) -> MedfetchError:
     return Unreachable(text) if failures and nobody else Retryable(text)
 
 
+def _number(text: str) -> int | None:
+    """A header's number of bytes; None where it is none that a file could have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
 class _Download:
     """One file from one address; also the receiver of each response."""
 
@@ -112,6 +120,7 @@ class _Download:
         self.descriptor = -1
         self.bad = self.renewed = 0
         self.asked_from = 0
+        self.if_range = ""
         self.head = b""
         self.expected: int | None = None
         self.replacing = self.encoded = self.verified = False
@@ -162,9 +171,10 @@ class _Download:
         validator, trusted = self._validator() if self.hasher.length else (None, True)
         if not trusted:
             self.drop()
-        self.asked_from = self.hasher.length
+        self.asked_from, self.if_range = self.hasher.length, ""
         if self.asked_from and not (self.file.size is not None and self.asked_from >= self.file.size):
             headers["Range"] = f"bytes={self.asked_from}-"
+            self.if_range = validator or ""
             if validator:
                 headers["If-Range"] = validator
         return Request(self.url, headers, self.file.credential)
@@ -219,19 +229,18 @@ class _Download:
         self.answer, self.refused_text, self.expected, self.replacing = answer, b"", None, False
         self.encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
         if status == 206:
-            start = self._checked_range(headers.get("content-range", ""))
+            start, total = self._checked_range(headers)
         elif status == 200:
-            start = 0
+            start, total = 0, _number(headers.get("content-length", ""))
         elif 200 <= status < 300 and status != 204:
             raise Refused(
                 f"{host_of(answer.url)} answered {status} without the data (a check for robots?)", status=status
             )
         else:
             return
-        length = headers.get("content-length", "")
-        if length.isdigit() and not self.encoded:
-            self.expected = start + int(length)
-            self._announced(self.expected)
+        if total is not None and not self.encoded:
+            self.expected = total
+            self._announced(total)
         self.replacing = start == 0 and self.hasher.length > 0
         if not self.replacing:
             self._open(start)
@@ -243,23 +252,28 @@ class _Download:
             self.descriptor = os.open(self.partial, os.O_WRONLY | os.O_CREAT, 0o666)
             os.lseek(self.descriptor, start, os.SEEK_SET)
 
-    def _checked_range(self, content_range: str) -> int:
-        """The start of a 206.
+    def _checked_range(self, headers: Mapping[str, str]) -> tuple[int, int | None]:
+        """The start of a 206, and the length of the whole as far as it is told. It may end before the whole does.
 
-        Raises: Retryable, with the partial dropped, unless it goes on exactly where asked.
+        Raises: Retryable, with the partial dropped, unless it goes on exactly where asked, in the same version.
         """
-        unit, _, rest = content_range.partition(" ")
-        span, _, total = rest.partition("/")
-        first, _, last = span.partition("-")
-        whole = first == "0" and total.isdigit() and last == str(int(total) - 1)
-        if unit == "bytes" and first == str(self.asked_from) and (self.asked_from or whole):
-            if total.isdigit() and self.file.size is not None and int(total) != self.file.size:
-                self.drop()
-                raise Retryable(f"{host_of(self.url)} has {total} bytes now, expected {self.file.size}")
-            return self.asked_from
-        asked = f"bytes from {self.asked_from}" if self.asked_from else "no range"
+        told = headers.get("content-range", "")
+        found = CONTENT_RANGE.fullmatch(told)
+        first, last, total = [_number(group or "") for group in found.groups()] if found else [None, None, None]
+        whole = first == 0 and last is not None and last + 1 == total
+        version = headers.get("etag" if self.if_range.startswith('"') else "last-modified", self.if_range)
+        if first is None or first != self.asked_from or not (self.asked_from or whole):
+            asked = f"bytes from {self.asked_from}" if self.asked_from else "no range"
+            problem = f"sent {told or 'a part without saying which'!r}, asked: {asked}"
+        elif self.if_range and version != self.if_range:
+            # Some ignore If-Range.
+            problem = "has another version now"
+        elif total is not None and self.file.size is not None and total != self.file.size:
+            problem = f"has {total} bytes now, expected {self.file.size}"
+        else:
+            return first, total
         self.drop()
-        raise Retryable(f"{host_of(self.url)} sent {content_range or 'a part without saying which'!r}, asked: {asked}")
+        raise Retryable(f"{host_of(self.url)} {problem}")
 
     def _announced(self, length: int) -> None:
         if self.file.size is not None and length != self.file.size:
