@@ -112,7 +112,7 @@ class Fetching:
         fetched = self._fetch(archive, route)
         staging = self._staging(archive.key)
         try:
-            series = unpack.extract_series([fetched.path], staging, **self._bounds())
+            series = unpack.extract_series([fetched.path], staging, name=group.path, **self._bounds())
         except IntegrityError:
             # Whole by its length and yet no zip: nothing of it is worth keeping.
             fetched.path.unlink(missing_ok=True)
@@ -147,14 +147,14 @@ class Fetching:
         if not file.dicom:
             return file.path
         with open(partial, "rb") as content:
-            name = dicom.sop_instance_uid(content.read(4096))
+            name = dicom.sop_instance_uid(content.read(dicom.HEAD))
         return f"{file.path}/{name}.dcm"
 
     def _unpacked(self, file: RemoteFile, pieces: list[Fetched], route: Mapping[str, Any]) -> Files:
         assert file.unpack is not None
         staging = self._staging(file.key)
         paths = [piece.path for piece in pieces]
-        members = unpack.extract(paths, file.unpack.kind, staging, **self._bounds())
+        members = unpack.extract(paths, file.unpack.kind, staging, name=file.path, **self._bounds())
         # The archive's digest vouches for its members.
         files = [
             Staged(

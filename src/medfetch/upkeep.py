@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from medfetch.runner import index_version
 from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Recipe
 
+UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 AT_ONCE = 4
 """Files verified at the same time: hashing leaves Python's lock free."""
 BEING_MADE = 24 * 3600.0
@@ -127,9 +129,9 @@ def _problem(path: Path, file: Placed, content: bool) -> str | None:
     if hasher.sha256 != file.sha256:
         return f"sha256 {hasher.sha256}, expected {file.sha256}"
     if content:
-        # DICOM files lie in a folder that is named by their series.
-        series = Path(file.path).parent.name if path.suffix == ".dcm" else None
-        return verify.check_content(path, file.path, series=series)
+        # Instances that medfetch named lie under their own UID in a folder that is named by their series.
+        named = UID.fullmatch(path.stem) and UID.fullmatch(path.parent.name)
+        return verify.check_content(path, file.path, series=path.parent.name if named else None)
     return None
 
 
