@@ -44,7 +44,7 @@ class Tcia:
 
     def locate(self, text: str) -> dict[str, Any]:
         if not text:
-            raise UsageProblem("tcia: wants a collection or a shared cart, such as tcia:NSCLC-Radiomics, tcia:nbia-4912")
+            raise UsageProblem("tcia: wants a collection or a cart, such as tcia:NSCLC-Radiomics, tcia:nbia-4912")
         if CART.fullmatch(text):
             return {"cart": text}
         return {"collection": text, "host": "nlst"} if text.upper() == "NLST" else {"collection": text}
