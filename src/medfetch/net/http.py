@@ -22,7 +22,6 @@ BUFFER = 256 * 1024
 CONNECT_TIMEOUT = 30
 SLOWEST = 1024
 """Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
-REDIRECTS = {301, 302, 303, 307, 308}
 MAX_REDIRECTS = 10
 
 _UNREACHED = {
@@ -30,9 +29,10 @@ _UNREACHED = {
     pycurl.E_SSL_CONNECT_ERROR,
 }  # fmt: skip
 _REFUSED = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: "it redirects to a protocol that is not followed (https → http, file:, …)",
-    pycurl.E_TOO_MANY_REDIRECTS: f"it redirects more than {MAX_REDIRECTS} times",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "a redirect to another protocol is not followed (https → http, file:, …)",
+    pycurl.E_TOO_MANY_REDIRECTS: f"more than {MAX_REDIRECTS} redirects",
     pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not valid",
+    pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
     pycurl.E_URL_MALFORMAT: "the address is malformed",
 }
 
@@ -109,7 +109,7 @@ class Curl:
         except pycurl.error as error:
             if self._error is not None:
                 raise self._error from None
-            raise _translated(error.args[0], error.args[1], host_of(url)) from None
+            raise _translated(error.args[0], error.args[1], host_of(url), host_of(self._url)) from None
         if self._error is not None:
             raise self._error
         if self._answer is None:
@@ -120,18 +120,24 @@ class Curl:
         text = line.decode("latin-1").strip()
         if text.startswith("HTTP/"):
             words = text.split(None, 2)
-            self._status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            self._status = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
             self._headers = {}
         elif text:
             name, _, value = text.partition(":")
             self._headers[name.strip().lower()] = value.strip()
         elif self._answer is None and self._status >= 200:
-            if self._status in REDIRECTS and "location" in self._headers:
-                self._url = urljoin(self._url, self._headers["location"])
-                return None
+            if 300 <= self._status < 400 and self._headers.get("location"):
+                return self._guarded(self._follow, self._headers["location"])
             self._answer = Answer(self._status, self._headers, self._url, self._url != self._asked)
             return self._guarded(self._receiver.begin, self._answer)
         return None
+
+    def _follow(self, location: str) -> None:
+        """Notes where libcurl goes next."""
+        try:
+            self._url = urljoin(self._url, location)
+        except ValueError:
+            raise Refused(f"{host_of(self._url)} redirects to an address that is malformed") from None
 
     def _write(self, block: bytes) -> int | None:
         if self._answer is None:
@@ -156,11 +162,17 @@ class Curl:
         return 0
 
 
-def _translated(code: int, text: str, host: str) -> MedfetchError:
+def _translated(code: int, text: str, asked: str, last: str) -> MedfetchError:
+    """Our error for libcurl's, given the host that was asked and the one that it last redirected to."""
+    redirected = last != asked
+    host = f"{last} (from {asked})" if last and redirected else asked
+    if code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP" in text:
+        # No redirect to file: or the like, but "HTTP/0.9 when not allowed" or "Unsupported HTTP/1 subversion".
+        return Retryable(f"{host} sent no proper HTTP answer")
     if code in _REFUSED:
-        return Refused(f"{host}: {_REFUSED[code]}")
+        return Refused(f"{host}: {_REFUSED[code]} ({text})")
     if code in _UNREACHED:
-        return Retryable(f"{host} cannot be reached: {text}", reached=False)
+        return Retryable(f"{host} cannot be reached: {text}", reached=redirected)
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return Retryable(f"{host} stalled: {text}", reached="onnect" not in text)
+        return Retryable(f"{host} stalled: {text}", reached=redirected or "onnect" not in text)
     return Retryable(f"{host}: the connection broke: {text}")
