@@ -5,6 +5,7 @@ Each layer is a function or a class around ``get``; ``stack.py`` puts them toget
 
 from __future__ import annotations
 
+import datetime
 import email.utils
 import logging
 import random
@@ -71,10 +72,10 @@ class Paced:
                 answer = self._inner.get(request, receiver)
             except Retryable as error:
                 log.debug("GET %s: %s", shown(request.url), error.message)
-                if error.after:
-                    self._hosts.pause(request.url, error.after)
                 raise
         log.debug("GET %s: %d in %.3f s", shown(request.url), answer.status, time.monotonic() - started)
+        if answer.status in LATER and (seconds := retry_after(answer.headers)):
+            self._hosts.pause(request.url, seconds)
         return answer
 
 
@@ -106,18 +107,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    if value.isdigit():
+    if value.isdecimal():
         return min(float(value), LONGEST_RETRY_AFTER)
-    try:
-        then = email.utils.parsedate_to_datetime(value).timestamp()
-    except ValueError:
+    then = _moment(value)
+    if then is None:
         return None
     # The host's own clock decides where it tells the time.
-    try:
-        now = email.utils.parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError):
-        now = time.time()
+    now = _moment(headers.get("date", "")) or time.time()
     return min(max(0.0, then - now), LONGEST_RETRY_AFTER)
+
+
+def _moment(date: str) -> float | None:
+    """Seconds since 1970 of an HTTP date; without a zone it is taken for GMT."""
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def retried(
