@@ -9,6 +9,7 @@ import datetime
 import email.utils
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 3600.0
 ATTEMPTS = 100
 """For one file from one address, however much each of them brought."""
+QUERY = re.compile(r"\?[^\s\"'<>]+")
 PROGRESS = 65536
 """Bytes that an attempt must bring so as not to count as one in vain."""
 LATER = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
@@ -89,7 +91,7 @@ def shown(url: str) -> str:
 def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -> Refused | Retryable:
     """The error for an answer that is not the data."""
     host = host_of(url)
-    said = f": {' '.join(text.split())[:200]}" if text.strip() else ""
+    said = f": {quoted}" if (quoted := _quoted(text)) else ""
     if status in LATER:
         return Retryable(f"{host} answered {status}{said}", after=retry_after(headers))
     hints = {
@@ -100,6 +102,12 @@ def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -
     }
     hint = f" ({hints[status]})" if status in hints else ""
     return Refused(f"{host} answered {status}{hint} to {shown(url)}{said}", status=status)
+
+
+def _quoted(text: str) -> str:
+    """The beginning of what a host said, on one line, without the query of an address (see ``shown``)."""
+    printable = "".join(character for character in text if character.isprintable() or character.isspace())
+    return " ".join(QUERY.sub("?…", printable).split())[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
