@@ -30,7 +30,7 @@ NOTE_FROM = 1 << 20
 BAD_TRIES = 3
 """Times that bytes may arrive wrong from one address before it is given up."""
 LINK_TRIES = 2
-"""Times that a redirect's target may answer 401 or 403 before it counts as a no: signed links expire."""
+"""Times that a redirect's target may answer 400, 401 or 403 before it counts as a no: signed links expire."""
 CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
 """RFC 9110, 14.4; the total may be unknown."""
 LOOK_AT_DISK = 64 << 20
@@ -355,7 +355,7 @@ class _Download:
             self.drop()
             raise Retryable(f"{host_of(self.url)} has no bytes from {self.asked_from} on")
         error = refusal(status, self.answer.headers, self.answer.url, self.refused_text.decode("utf-8", "replace"))
-        if isinstance(error, Refused) and status in (401, 403) and self.answer.redirected:
+        if isinstance(error, Refused) and status in (400, 401, 403) and self.answer.redirected:
             self.renewed += 1
             if self.renewed <= LINK_TRIES:
                 raise Retryable(f"{error.message}; asking for a new link") from error
