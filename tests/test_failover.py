@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from conftest import Run
 from datasets import COLLECTION, http, of_subject, sha256, tree, write_recipe
+from running import Run
 
 from medfetch.sandbox import Fault, Sandbox
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CAP, Run
 from datasets import COLLECTION, http, of_subject, sha256, tarred, tree, write_recipe, zipped
+from running import CAP, Run
 
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.archive import opened

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import idc_index_data
 import pytest
-from conftest import Run
+from running import Run
 
 from medfetch.sandbox import Sandbox
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from running import Run
 
 NAMES = ["a.bin", "sub/b c.bin", "sub/50%.bin", "ä/é.bin", "plus+.bin"]
 PASSWORD = "correct-horse-7731"
@@ -125,7 +125,7 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_tree_as_curl_and_aria2(nginx: Nginx, run: Any, home: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_same_tree_as_curl_and_aria2(nginx: Nginx, run: Run, home: Path, cache: Path, tmp_path: Path) -> None:
     from urllib.parse import quote
 
     expected = {name: hashlib.sha256(put(nginx, name, 50_000)).hexdigest() for name in NAMES}
@@ -144,7 +144,7 @@ def test_the_same_tree_as_curl_and_aria2(nginx: Nginx, run: Any, home: Path, cac
         assert tree(tmp_path / peer) == expected
 
 
-def kill_half_way(run: Any, cache: Path, at_least: int) -> int:
+def kill_half_way(run: Run, cache: Path, at_least: int) -> int:
     """Starts a get, kills it when so many bytes lie in its partial, and says how many did."""
     process = run.start("get", "mine", MEDFETCH_ENDPOINT_HTTP="")
     size = 0
@@ -157,7 +157,7 @@ def kill_half_way(run: Any, cache: Path, at_least: int) -> int:
     return sum(path.stat().st_size for path in (cache / "mine").glob("*/.medfetch/partial/*.part"))
 
 
-def test_a_killed_download_goes_on_by_range(nginx: Nginx, run: Any, home: Path, cache: Path) -> None:
+def test_a_killed_download_goes_on_by_range(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
     content = put(nginx, "slow/big.bin", 1_500_000)
     recipe(home, f'{{path: big.bin, url: "{nginx.address("slow/big.bin")}"}}')
     kept = kill_half_way(run, cache, 500_000)
@@ -167,7 +167,7 @@ def test_a_killed_download_goes_on_by_range(nginx: Nginx, run: Any, home: Path, 
     assert (status, span, int(sent)) == ("206", f"bytes={kept}-", 1_500_000 - kept)
 
 
-def test_a_server_without_ranges_starts_again(nginx: Nginx, run: Any, home: Path, cache: Path) -> None:
+def test_a_server_without_ranges_starts_again(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
     content = put(nginx, "whole/big.bin", 1_200_000)
     recipe(home, f'{{path: big.bin, url: "{nginx.address("whole/big.bin")}"}}')
     kept = kill_half_way(run, cache, 300_000)
@@ -176,7 +176,7 @@ def test_a_server_without_ranges_starts_again(nginx: Nginx, run: Any, home: Path
     assert nginx.asked()[-1] == f"200 1200000 bytes={kept}- /whole/big.bin"
 
 
-def test_a_file_that_changed_meanwhile_is_not_glued_together(nginx: Nginx, run: Any, home: Path, cache: Path) -> None:
+def test_a_file_that_changed_meanwhile_is_not_glued_together(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
     put(nginx, "slow/big.bin", 1_500_000)
     recipe(home, f'{{path: big.bin, url: "{nginx.address("slow/big.bin")}"}}')
     kill_half_way(run, cache, 500_000)
@@ -188,7 +188,7 @@ def test_a_file_that_changed_meanwhile_is_not_glued_together(nginx: Nginx, run: 
     assert nginx.asked()[-1].startswith("200 1500000 bytes=")
 
 
-def test_basic_auth_from_netrc(nginx: Nginx, run: Any, home: Path, cache: Path) -> None:
+def test_basic_auth_from_netrc(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
     content = put(nginx, "locked/a.bin", 10_000)
     recipe(home, f'{{path: a.bin, url: "{nginx.address("locked/a.bin")}", auth: basic}}')
     missing = run("get", "mine", code=3, MEDFETCH_ENDPOINT_HTTP="")
@@ -205,7 +205,7 @@ def test_basic_auth_from_netrc(nginx: Nginx, run: Any, home: Path, cache: Path) 
     assert not any(PASSWORD.encode() in each for each in [*written, right.out.encode(), right.err.encode()])
 
 
-def test_429_is_waited_for(nginx: Nginx, run: Any, home: Path, cache: Path) -> None:
+def test_429_is_waited_for(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
     names = [f"few/{number}.bin" for number in range(30)]
     expected = {name: hashlib.sha256(put(nginx, name, 1_000)).hexdigest() for name in names}
     recipe(home, *(f'{{path: "{name}", url: "{nginx.address(name)}"}}' for name in names))
