@@ -84,10 +84,10 @@ SQL = ["state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""
-DISTRIBUTIONS = {"yaml": "pyyaml"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "backports": "backports.zstd"}
 """Where a package is installed under another name."""
-OPTIONAL = {"compression", "backports"}
-"""Imported where they are there: zstandard, of Python 3.14 or its backport, which py7zr brings."""
+LATER = {"compression"}
+"""Of the standard library, but only of a later Python than the oldest that is supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"]}
     tops = {each.what.partition(".")[0] for module in MODULES.values() for each in imports(module) if not each.ours}
-    foreign = tops - set(sys.stdlib_module_names) - OPTIONAL
+    foreign = tops - set(sys.stdlib_module_names) - LATER
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} == declared
 
 
