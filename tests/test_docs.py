@@ -69,6 +69,15 @@ def test_every_endpoint_is_documented_with_its_address(source: str) -> None:
         assert rows[name].strip("`") == (address or "none: each file has its own")
 
 
+def test_every_module_has_its_place_in_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "medfetch"
+    modules = {path.stem for path in package.glob("[!_]*.py")}
+    packages = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    rows = "".join(re.findall(r"^\| (`.+?) \|", page, re.MULTILINE))
+    assert set(re.findall(r"`([a-z_]+/?)`", rows)) == modules | packages
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
