@@ -31,13 +31,19 @@ def _machine() -> str:
     return "/".join(parts)
 
 
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's words; None where it does not run (or the system does not tell)."""
+def _stat(pid: int) -> tuple[str, str] | None:
+    """State and start of a process, in the kernel's words; None where it does not run (or the system does not tell)."""
     try:
-        # proc(5): the 22nd field; the second, in parentheses, may hold spaces.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        # proc(5): the third and the 22nd field; the second, in parentheses, may hold spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    return fields[0], fields[19]
+
+
+def _started(pid: int) -> str | None:
+    stat = _stat(pid)
+    return stat and stat[1]
 
 
 def _alive(pid: int, started: str | None) -> bool:
@@ -47,7 +53,9 @@ def _alive(pid: int, started: str | None) -> bool:
         return False
     except PermissionError:
         pass
-    return started is None or _started(pid) in (started, None)
+    stat = _stat(pid)
+    # In a container nobody may ever wait for orphans: they stay as zombies.
+    return stat is None or (stat[0] not in "ZX" and started in (stat[1], None))
 
 
 class Lease:
