@@ -113,7 +113,8 @@ class _Run:
         self.finished: list[Active] = []
         self.batch: list[tuple[Active, Staged]] = []
         self.failed: list[Active] = []
-        self.flushed = time.monotonic()
+        self.flushed = -BATCH_SECONDS
+        """When; the first file need not wait for others, so that even very short lives get somewhere."""
 
     def run(self) -> None:
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.job.threads)]
@@ -295,9 +296,9 @@ class _Run:
 
     def _flush(self) -> None:
         """Gives finished files their final names, after one common sync, and writes down what is complete."""
-        self.flushed = time.monotonic()
         if not (self.batch or self.finished or self.failed):
             return
+        self.flushed = time.monotonic()
         rows: list[Placed] = []
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
