@@ -6,23 +6,18 @@ of address it is kept only where a published digest will tell whether it fitted.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import threading
-import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from medfetch import verify
-from medfetch.cache import disk_errors, free_bytes
-from medfetch.checksum import Hasher, hash_file
-from medfetch.errors import DiskFull, IntegrityError, MedfetchError, Refused, Retryable, Unreachable
+from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
+from medfetch.partial import HEAD, Partial
 from medfetch.types import Assurance, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
@@ -33,8 +28,8 @@ LINK_TRIES = 2
 """Times that a redirect's target may answer 400, 401 or 403 before it counts as a no: signed links expire."""
 CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
 """RFC 9110, 14.4; the total may be unknown."""
-LOOK_AT_DISK = 64 << 20
-"""Bytes received between two looks at the free space."""
+GZIP = b"\x1f\x8b"
+"""How a gzip file begins (RFC 1952)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +106,31 @@ class _Download:
     def __init__(
         self, file: RemoteFile, url: str, first: bool, partial: Path, getter: Getter, hosts: Hosts, terms: Terms
     ) -> None:
-        self.file, self.url, self.partial, self.getter, self.terms = file, url, partial, getter, terms
+        self.file, self.url, self.getter, self.terms = file, url, getter, terms
+        self.partial = Partial(partial, file, terms.reserve, terms.received)
         self.tries = 1 if hosts.is_down(url) else terms.tries
         self.known_etag = file.etag if first else None
-        self.note = partial.with_suffix(".note")
-        self.hasher = Hasher(file.checksums)
-        self.noted = False
-        self.descriptor = -1
         self.bad = self.renewed = 0
         self.asked_from = 0
         self.if_range = ""
-        self.head = b""
         self.expected: int | None = None
         self.replacing = self.encoded = self.verified = False
         self.refused_text = b""
         self.answer: Answer | None = None
 
     def run(self) -> Fetched:
-        self._take_up()
+        if self.partial.was_left():
+            if self._validator()[1]:
+                self.partial.take_up()
+            else:
+                self.partial.drop()
         try:
             return retried(
                 self._attempt,
                 tries=self.tries,
                 backoff=self.terms.backoff,
                 stop=self.terms.stop,
-                progress=lambda: self.hasher.length,
+                progress=lambda: self.partial.length,
                 said=self.terms.said,
             )
         except Retryable as error:
@@ -145,7 +140,7 @@ class _Download:
             raise
         finally:
             if not self.verified:
-                self.terms.received(-self.hasher.length)
+                self.terms.received(-self.partial.length)
 
     def _attempt(self) -> Fetched:
         request = self._request()
@@ -160,18 +155,16 @@ class _Download:
                 raise
             raise Retryable(error.message) from error
         finally:
-            if self.descriptor >= 0:
-                os.close(self.descriptor)
-                self.descriptor = -1
+            self.partial.close()
 
     # -- asking --------------------------------------------------------------------------------------------------
 
     def _request(self) -> Request:
         headers = {"Accept-Encoding": "identity"}
-        validator, trusted = self._validator() if self.hasher.length else (None, True)
-        if not trusted:
-            self.drop()
-        self.asked_from, self.if_range = self.hasher.length, ""
+        validator, trusted = self._validator() if self.partial.length else (None, True)
+        if self.encoded or not trusted:
+            self.partial.drop()
+        self.asked_from, self.if_range = self.partial.length, ""
         if self.asked_from and not (self.file.size is not None and self.asked_from >= self.file.size):
             headers["Range"] = f"bytes={self.asked_from}-"
             self.if_range = validator or ""
@@ -184,42 +177,11 @@ class _Download:
         if not self.terms.ranges:
             return None, False
         provable = bool(self.file.checksums) and self.file.size is not None
-        try:
-            note = self.note.read_bytes()
-        except OSError:
+        noted = self.partial.noted()
+        if noted is None:
             return self.known_etag, provable or self.known_etag is not None
-        with suppress(ValueError, KeyError, TypeError):
-            content = json.loads(note)
-            if content["url"] == self.url and content["validator"]:
-                return content["validator"], True
-        return None, provable
-
-    def _take_up(self) -> None:
-        """Goes on from what was left here, where it may be trusted: the digest needs all of it."""
-        if not self.partial.exists():
-            return
-        self.noted = True
-        if not self._validator()[1]:
-            self.drop()
-            return
-        with disk_errors(self.partial):
-            self.hasher = hash_file(self.partial, self.file.checksums)
-            with open(self.partial, "rb") as partial:
-                self.head = partial.read(1024)
-        self.terms.received(self.hasher.length)
-
-    def drop(self) -> None:
-        """Forgets what was received."""
-        if self.hasher.length:
-            self.terms.received(-self.hasher.length)
-        self.hasher, self.head = Hasher(self.file.checksums), b""
-        self.partial.unlink(missing_ok=True)
-        self._forget_note()
-
-    def _forget_note(self) -> None:
-        if self.noted:
-            self.note.unlink(missing_ok=True)
-            self.noted = False
+        url, validator = noted
+        return (validator, True) if validator and url == self.url else (None, provable)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -227,7 +189,6 @@ class _Download:
         """Decides by the head what becomes of the body; anything but 200 and 206 leaves the partial alone."""
         status, headers = answer.status, answer.headers
         self.answer, self.refused_text, self.expected, self.replacing = answer, b"", None, False
-        self.encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
         if status == 206:
             start, total = self._checked_range(headers)
         elif status == 200:
@@ -238,19 +199,19 @@ class _Download:
             )
         else:
             return
+        # Some hosts compress although they were asked not to. Others call a .gz file's own bytes encoded: those
+        # have the published size.
+        coding = headers.get("content-encoding", "identity").lower()
+        self.encoded = coding not in ("identity", "") and (total is None or total != self.file.size)
+        if self.encoded and start:
+            raise Retryable(f"{host_of(self.url)} sent the rest of {self.file.path} as {coding}")
         if total is not None and not self.encoded:
             self.expected = total
             self._announced(total)
-        self.replacing = start == 0 and self.hasher.length > 0
+        self.replacing = start == 0 and self.partial.length > 0
         if not self.replacing:
-            self._open(start)
-
-    def _open(self, start: int) -> None:
-        self._write_note()
-        with disk_errors(self.partial):
-            # Without O_TRUNC: ext4 flushes a truncated file when it is closed (auto_da_alloc).
-            self.descriptor = os.open(self.partial, os.O_WRONLY | os.O_CREAT, 0o666)
-            os.lseek(self.descriptor, start, os.SEEK_SET)
+            self._write_note()
+            self.partial.open(start)
 
     def _checked_range(self, headers: Mapping[str, str]) -> tuple[int, int | None]:
         """The start of a 206, and the length of the whole as far as it is told. It may end before the whole does.
@@ -272,15 +233,14 @@ class _Download:
             problem = f"has {total} bytes now, expected {self.file.size}"
         else:
             return first, total
-        self.drop()
+        self.partial.drop()
         raise Retryable(f"{host_of(self.url)} {problem}")
 
     def _announced(self, length: int) -> None:
         if self.file.size is not None and length != self.file.size:
             # Perhaps a log-in page: what was received before stays.
             raise IntegrityError(f"{self.file.path}: {host_of(self.url)} has {length} bytes, expected {self.file.size}")
-        if length - self.hasher.length > free_bytes(self.partial.parent) - self.terms.reserve:
-            raise DiskFull(f"no room for {self.file.path} ({length} bytes)", hint="make room and run it again")
+        self.partial.check_room(length - self.partial.length)
 
     def _write_note(self) -> None:
         """Notes which version the partial is of.
@@ -290,51 +250,37 @@ class _Download:
         assert self.answer is not None
         etag = self.answer.headers.get("etag", "")
         validator = etag if etag.startswith('"') else self.answer.headers.get("last-modified")
-        small = self.expected is not None and self.expected < NOTE_FROM
         if self.encoded:
             validator = None
+        small = self.expected is not None and self.expected < NOTE_FROM
         useful = validator and not small and validator != self.known_etag
         if useful or (self.file.etag and (self.encoded or not self.known_etag)):
-            self.noted = True
-            with disk_errors(self.note):
-                self.note.write_text(json.dumps({"url": self.url, "validator": validator}))
-        elif not self.hasher.length:
-            self._forget_note()
+            self.partial.note(self.url, validator)
+        elif not self.partial.length:
+            self.partial.forget_note()
+
+    def data(self, block: bytes) -> None:
+        if self.replacing:
+            self._replace(block)
+        if not self.partial.is_open:
+            self.refused_text = (self.refused_text + block)[:2000]
+            return
+        if not self.encoded:
+            self.partial.check_length(len(block))
+        self.partial.write(block)
+        self.terms.pace(len(block))
 
     def _replace(self, block: bytes) -> None:
         """The partial goes only when data comes in its place.
 
         Raises: IntegrityError where a log-in page or the like comes.
         """
-        if instead := verify.looks_like(block[:1024], self.file.path):
+        if instead := verify.looks_like(block[:HEAD], self.file.path):
             raise IntegrityError(f"{self.file.path}: {instead} came instead of the data")
         self.replacing = False
-        self.drop()
-        self._open(0)
-
-    def data(self, block: bytes) -> None:
-        if self.replacing:
-            self._replace(block)
-        if self.descriptor < 0:
-            self.refused_text = (self.refused_text + block)[:2000]
-            return
-        before = self.hasher.length
-        length = before + len(block)
-        if self.file.size is not None and length > self.file.size and not self.encoded:
-            self.drop()
-            raise IntegrityError(f"{self.file.path}: more than the expected {self.file.size} bytes arrive")
-        look = length // LOOK_AT_DISK != before // LOOK_AT_DISK
-        if look and free_bytes(self.partial.parent) < self.terms.reserve:
-            raise DiskFull(f"the disk of {self.partial.parent} is nearly full", hint="make room and run it again")
-        with disk_errors(self.partial):
-            view = memoryview(block)
-            while view:
-                view = view[os.write(self.descriptor, view) :]
-        if before < 1024:
-            self.head = (self.head + block)[:1024]
-        self.hasher.update(block)
-        self.terms.received(len(block))
-        self.terms.pace(len(block))
+        self.partial.drop()
+        self._write_note()
+        self.partial.open(0)
 
     # -- at the end ----------------------------------------------------------------------------------------------
 
@@ -344,15 +290,15 @@ class _Download:
         status = self.answer.status
         if self.replacing:
             raise Retryable(f"{host_of(self.url)} sent an empty body")
-        if self.descriptor >= 0:
-            if self.expected is not None and self.hasher.length < self.expected:
-                raise Retryable(f"{host_of(self.url)} sent {self.hasher.length} of {self.expected} bytes")
+        if self.partial.is_open:
+            if self.expected is not None and self.partial.length < self.expected:
+                raise Retryable(f"{host_of(self.url)} sent {self.partial.length} of {self.expected} bytes")
             return
         if status == 416 and self.asked_from:
             total = self.answer.headers.get("content-range", "").rpartition("/")[2]
             if total == str(self.asked_from):
                 return
-            self.drop()
+            self.partial.drop()
             raise Retryable(f"{host_of(self.url)} has no bytes from {self.asked_from} on")
         error = refusal(status, self.answer.headers, self.answer.url, self.refused_text.decode("utf-8", "replace"))
         if isinstance(error, Refused) and status in (400, 401, 403) and self.answer.redirected:
@@ -362,57 +308,41 @@ class _Download:
         raise error
 
     def _verified(self) -> Fetched:
-        file, hasher = self.file, self.hasher
-        problem = self._problem(hasher)
-        if self.encoded and (problem or not (file.checksums or file.size is not None)):
-            # The host compressed although it was asked not to; some call a .gz file's own bytes "encoded".
-            hasher = self._decoded()
-            problem = self._problem(hasher)
+        file, partial = self.file, self.partial
+        problem = self._problem()
+        if self._is_packed(problem):
+            partial.gunzip()
+            problem = self._problem()
         if problem:
-            self.drop()
+            partial.drop()
             raise IntegrityError(problem)
-        self._forget_note()
+        partial.forget_note()
         self.verified = True
         if file.checksums:
             assurance = Assurance.PUBLISHED
         else:
             assurance = Assurance.FIRST_SEEN if file.size is None else Assurance.SIZE_ONLY
         checked = str(file.checksums[0]) if file.checksums else None
-        return Fetched(self.partial, hasher.length, hasher.sha256, assurance, checked, host_of(self.url))
+        return Fetched(partial.path, partial.length, partial.hasher.sha256, assurance, checked, host_of(self.url))
 
-    def _problem(self, hasher: Hasher) -> str | None:
+    def _problem(self) -> str | None:
         """What is wrong with the bytes, as far as anything is known of them."""
-        file = self.file
-        instead = verify.looks_like(self.head, file.path)
+        file, length = self.file, self.partial.length
+        instead = verify.looks_like(self.partial.head, file.path)
         said = f" ({instead} came instead)" if instead else ""
-        if file.size is not None and hasher.length != file.size:
-            if not instead and hasher.length < file.size and not self.encoded:
-                raise Retryable(f"{host_of(self.url)} sent {hasher.length} of {file.size} bytes of {file.path}")
-            return f"{file.path}: {hasher.length} bytes, expected {file.size}{said}"
-        if wrong := hasher.mismatch():
+        if file.size is not None and length != file.size:
+            if not instead and length < file.size and not self.encoded:
+                raise Retryable(f"{host_of(self.url)} sent {length} of {file.size} bytes of {file.path}")
+            return f"{file.path}: {length} bytes, expected {file.size}{said}"
+        if wrong := self.partial.hasher.mismatch():
             return f"{file.path} has {wrong[1]}, expected {wrong[0].hex}{said}"
         if instead and not file.checksums:
             return f"{file.path}: {instead} came instead of the data"
         return None
 
-    def _decoded(self) -> Hasher:
-        """Undoes gzip or deflate in place.
-
-        Raises: IntegrityError where it is neither.
-        """
-        hasher = Hasher(self.file.checksums)
-        decoded = self.partial.with_suffix(".decoded")
-        inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        self.head = b""
-        with disk_errors(decoded), open(self.partial, "rb") as source, open(decoded, "wb") as target:
-            try:
-                while block := source.read(1 << 20):
-                    out = inflate.decompress(block)
-                    target.write(out)
-                    hasher.update(out)
-                    self.head = (self.head + out)[:1024]
-            except zlib.error as error:
-                raise IntegrityError(f"{self.file.path}: its content encoding cannot be undone: {error}") from error
-        decoded.replace(self.partial)
-        self.hasher = hasher
-        return hasher
+    def _is_packed(self, problem: str | None) -> bool:
+        """Whether the bytes are a gzip of the file that was asked for, and not that file itself."""
+        if not self.encoded or self.file.checksums or self.file.size is not None:
+            return self.encoded and problem is not None
+        # Nothing is known: a .gz file is one already unless there is another in it.
+        return not self.file.path.lower().endswith((".gz", ".tgz")) or self.partial.inner() == GZIP

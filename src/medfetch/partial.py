@@ -1,0 +1,159 @@
+"""The bytes of one file that is not whole yet: on disk, hashed as they come, with a note of their version beside them.
+
+It must not know hosts, answers or retries.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from medfetch.cache import disk_errors, free_bytes
+from medfetch.checksum import BLOCK, Hasher, hash_file
+from medfetch.errors import DiskFull, IntegrityError
+from medfetch.types import RemoteFile
+
+LOOK_AT_DISK = 64 << 20
+"""Bytes received between two looks at the free space."""
+HEAD = 1024
+"""Bytes of the beginning that are kept at hand, to see what they look like."""
+
+
+class Partial:
+    """A file under its temporary name; ``path`` need not exist yet."""
+
+    def __init__(self, path: Path, file: RemoteFile, reserve: int, received: Callable[[int], None]) -> None:
+        self.path, self.file = path, file
+        self.hasher = Hasher(file.checksums)
+        self.head = b""
+        self._reserve, self._received = reserve, received
+        self._note = path.with_suffix(".note")
+        self._noted = False
+        self._descriptor = -1
+
+    @property
+    def length(self) -> int:
+        """Bytes that are there and hashed."""
+        return self.hasher.length
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor >= 0
+
+    def was_left(self) -> bool:
+        """Whether a former attempt left something."""
+        self._noted = self.path.exists()
+        return self._noted
+
+    def take_up(self) -> None:
+        """Goes on from what was left: it is hashed, for the digest needs all of it."""
+        with disk_errors(self.path):
+            self.hasher = hash_file(self.path, self.file.checksums)
+            with open(self.path, "rb") as content:
+                self.head = content.read(HEAD)
+        self._received(self.length)
+
+    def drop(self) -> None:
+        """Forgets what was received."""
+        if self.length:
+            self._received(-self.length)
+        self.hasher, self.head = Hasher(self.file.checksums), b""
+        self.path.unlink(missing_ok=True)
+        self.forget_note()
+
+    # -- which version it is of ----------------------------------------------------------------------------------
+
+    def note(self, url: str, validator: str | None) -> None:
+        """Writes down that the bytes are of that version under that address; with None, of no version that is known."""
+        self._noted = True
+        with disk_errors(self._note):
+            self._note.write_text(json.dumps({"url": url, "validator": validator}))
+
+    def noted(self) -> tuple[str, str | None] | None:
+        """What ``note`` wrote; None where there is no note, ("", None) where it is broken."""
+        try:
+            text = self._note.read_bytes()
+        except OSError:
+            return None
+        with suppress(ValueError, KeyError, TypeError):
+            content = json.loads(text)
+            return content["url"], content["validator"]
+        return "", None
+
+    def forget_note(self) -> None:
+        if self._noted:
+            self._note.unlink(missing_ok=True)
+            self._noted = False
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def open(self, start: int) -> None:
+        with disk_errors(self.path):
+            # Without O_TRUNC: ext4 flushes a truncated file when it is closed (auto_da_alloc).
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+
+    def close(self) -> None:
+        if self.is_open:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def check_room(self, count: int) -> None:
+        """Raises: DiskFull where so many bytes more would touch the reserve."""
+        if count > free_bytes(self.path.parent) - self._reserve:
+            raise DiskFull(f"no room for {self.file.path} ({count} bytes)", hint="make room and run it again")
+
+    def check_length(self, count: int) -> None:
+        """Raises: IntegrityError, with all dropped, where so many bytes more would be more than the file has."""
+        if self.file.size is not None and self.length + count > self.file.size:
+            self.drop()
+            raise IntegrityError(f"{self.file.path}: more than the expected {self.file.size} bytes arrive")
+
+    def write(self, block: bytes) -> None:
+        before = self.length
+        look = (before + len(block)) // LOOK_AT_DISK != before // LOOK_AT_DISK
+        if look and free_bytes(self.path.parent) < self._reserve:
+            raise DiskFull(f"the disk of {self.path.parent} is nearly full", hint="make room and run it again")
+        with disk_errors(self.path):
+            view = memoryview(block)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        if before < HEAD:
+            self.head = (self.head + block)[:HEAD]
+        self.hasher.update(block)
+        self._received(len(block))
+
+    # -- content encodings that nobody asked for -----------------------------------------------------------------
+
+    def inner(self) -> bytes:
+        """The first bytes of what is packed in it with gzip; none where nothing is."""
+        with suppress(EOFError, OSError, zlib.error), gzip.open(self.path) as content:
+            return content.read(2)
+        return b""
+
+    def gunzip(self) -> None:
+        """Puts the content of the gzip file that was received in its place.
+
+        Raises: IntegrityError, with all dropped, where it is no whole gzip file or its content too long; DiskFull.
+        """
+        self.close()
+        packed = self.path.with_suffix(".packed")
+        with disk_errors(packed):
+            self.path.replace(packed)
+        self.drop()
+        self.open(0)
+        try:
+            with gzip.open(packed) as content:
+                while block := content.read(BLOCK):
+                    self.check_length(len(block))
+                    self.write(block)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self.drop()
+            raise IntegrityError(f"{self.file.path}: its content encoding cannot be undone: {error}") from error
+        finally:
+            packed.unlink()
