@@ -11,12 +11,13 @@ from typing import Any, Protocol, TextIO
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: ``retry``, ``failover``, ``done``, ``failed``, ``moved`` (bytes), ``note``."""
+    """Something that happened: ``moved`` (bytes, files), ``retry``, ``failover``, ``done``, ``failed``, ``note``."""
 
     kind: str
     path: str = ""
     reason: str = ""
     files: int = 0
+    """Of ``moved``: files at their final names, since the last such event."""
     bytes: int = 0
     """Of ``moved``: bytes that are here now, since the last such event; may be negative."""
     source: str = ""

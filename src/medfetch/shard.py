@@ -210,6 +210,7 @@ class _Run:
                 active.names.add(path)
                 active.keys |= {key} if key else set()
                 self.reporter.received(size)
+        self.reporter.emit(Event("moved", files=len(active.names)))
 
     def _take(self, active: Active, result: Result) -> None:
         """A worker's result: files, a group's members, the entry as another route has it, or an error."""
@@ -323,7 +324,8 @@ class _Run:
             [active.row for active in complete],
             [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
         )
+        self.reporter.emit(Event("moved", files=len(rows)))
         for active in complete:
             for leftover in active.leftovers:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-            self.reporter.emit(Event("done", active.entry.path, files=len(active.names)))
+            self.reporter.emit(Event("done", active.entry.path))

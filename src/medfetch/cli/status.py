@@ -33,7 +33,8 @@ def command(session: Session, names: tuple[str, ...]) -> None:
         for each in content["plans"]:
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in each["select"].items()) or "everything"
             stale = f"; stale: {each['stale']} (get --refresh)" if each["stale"] else ""
-            missing = f"{each['missing']:,} of {each['entries']:,} missing" if each["missing"] else "nothing missing"
+            some = f"{each['missing']:,} of {each['entries']:,} series or files missing"
+            missing = some if each["missing"] else "nothing missing"
             lines.append(f"  {'+'.join(each['parts'])}, {asked}: {each['state']}, {missing}{stale}")
             lines += [f"    {failure}" for failure in each["failures"]]
         session.out({"dataset": name, **content}, "\n".join(lines))
