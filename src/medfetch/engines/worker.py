@@ -6,6 +6,7 @@ imported a second time, as multiprocessing's spawn would.
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -74,8 +75,9 @@ def _run(job: ShardJob, reporter: Counting, stop: threading.Event) -> BaseExcept
         run_shard(replace(job, token=lease.token), reporter, stop)
     except (MedfetchError, InterruptedError) as error:
         return error
-    except OSError as error:
-        return MedfetchError(f"{job.path}: {error}")
+    except Exception as error:  # a bug must end the run with a message, not with a worker that dies again and again
+        logging.getLogger("medfetch.worker").debug("shard %s", job.path, exc_info=True)
+        return MedfetchError(f"{job.path.name}: {type(error).__name__}: {error}", hint="-vv shows where")
     finally:
         if lease:
             lease.release()
