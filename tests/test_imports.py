@@ -28,6 +28,7 @@ MAY = {
     "yaml_marks": [],
     "cache": ["errors"],
     "checksum": ["errors", "types"],
+    "partial": ["cache", "checksum", "errors", "types"],
     "hosts": ["leases"],
     # … a source translates, and touches the network only through the Net that it is handed …
     "sources": ["errors", "types", "checksum", "sources"],
