@@ -68,14 +68,16 @@ class Lease:
 
     def release(self) -> None:
         _Heart.of_process().forget(self.path)
-        with suppress(OSError):
-            self.path.unlink()
+        # After a long silence of ours it may be somebody else's.
+        if (owner(self.path) or {}).get("token") == self.token:
+            with suppress(OSError):
+                self.path.unlink()
 
 
 def take(path: Path) -> Lease | None:
     """The lease at ``path``, or None while somebody who lives holds it. A dead owner's lease is cleared away."""
     token = f"{platform.node()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
-    owner = {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    content = {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
     for _ in range(2):
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -83,8 +85,12 @@ def take(path: Path) -> Lease | None:
             if not _clear_dead(path):
                 return None
             continue
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(owner, file)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(content, file)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         return Lease(path, token)
     return None
 
@@ -112,19 +118,22 @@ def is_dead(path: Path) -> bool:
 
 def _clear_dead(path: Path) -> bool:
     """Removes a dead owner's lease; True if the way may be free now."""
-    before = owner(path)
     if not is_dead(path):
         return False
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    # Of several who see this, one at a time looks again and removes: else the slowest would remove the new lease.
+    clearing = path.with_name(f"{path.name}.clearing")
     try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return True
-    if owner(aside) != before:
-        # Somebody else cleared it first and this is the new, living lease: give it back.
-        with suppress(OSError):
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
+        os.close(os.open(clearing, os.O_CREAT | os.O_EXCL, 0o644))
+    except FileExistsError:
+        with suppress(FileNotFoundError):
+            if time.time() - clearing.stat().st_mtime > STALE:
+                clearing.unlink()
+        return False
+    try:
+        if is_dead(path):
+            path.unlink(missing_ok=True)
+    finally:
+        clearing.unlink(missing_ok=True)
     return True
 
 
