@@ -115,6 +115,8 @@ class Hosts:
 
     def pause(self, url: str, seconds: float) -> None:
         """Nobody on this cache asks that host for anything for so long (Retry-After)."""
+        if seconds <= self.pause_left(host_of(url)):
+            return
         path = self._home(host_of(url)) / "pause"
         until = time.time() + seconds
         temporary = path.with_name(f"pause.{os.getpid()}.{threading.get_ident()}")
