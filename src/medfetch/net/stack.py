@@ -78,7 +78,9 @@ class ApiNet:
             self._local.session = requests.Session()
             self._local.session.headers["User-Agent"] = self._settings.user_agent
             # A netrc entry must go nowhere unasked: secrets travel by name, in layers.Authorized.
+            # After a redirect requests would look there again.
             self._local.session.auth = lambda request: request
+            self._local.session.rebuild_auth = lambda request, response: None
         with self._hosts.connection(url, self._traits.connections):
             try:
                 answer = self._local.session.request(
