@@ -1,0 +1,469 @@
+"""The layers around the HTTP client: waits, retries, hosts' wishes, connections of all processes, the hosts' APIs."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+from servers import Server, redirect, reply
+
+from medfetch.config import Settings
+from medfetch.errors import Refused, Retryable, Unreachable
+from medfetch.hosts import Hosts, host_of
+from medfetch.net import layers
+from medfetch.net.http import Answer
+from medfetch.net.layers import Paced, refusal, retried, retry_after, shown
+from medfetch.net.stack import ApiNet
+from medfetch.types import Request, Traits
+
+NOON = "Mon, 02 Jan 2023 12:00:00 GMT"
+
+
+class Clock(threading.Event):
+    """A stop signal whose waits are noted, not waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        return self.is_set()
+
+
+# -- what may be shown --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "text"),
+    [
+        ("https://host/a/b.zip", "host", "https://host/a/b.zip"),
+        ("https://HOST:8443/a?X-Amz-Signature=secret", "host:8443", "https://host:8443/a"),
+        ("https://user:secret@host/a", "host", "https://host/a"),
+        ("https://user:se%40cret@host:1/a@b?t=secret", "host:1", "https://host:1/a@b"),
+        ("https://host?token=secret", "host", "https://host/"),
+        ("http://[::1]:80/a", "[::1]:80", "http://[::1]:80/a"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, host: str, text: str) -> None:
+    assert host_of(url) == host
+    assert shown(url) == text
+
+
+def test_a_hosts_words_are_shown_without_secrets_and_control_characters() -> None:
+    text = 'No access\x1b[31m to\n "https://host/a?token=secret&x=1" for you, \x00really? Yes.' + "x" * 500
+    error = refusal(403, {}, "https://user:password@host/a?token=secret", text)
+    assert isinstance(error, Refused)
+    assert error.status == 403
+    assert error.message.startswith(
+        "host answered 403 (no permission, or the link has expired) to https://host/a: "
+        'No access[31m to "https://host/a?…" for you, really? Yes.xxx'
+    )
+    assert len(error.message) < 400
+
+
+# -- waiting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("9" * 400, layers.LONGEST_RETRY_AFTER),
+        ("Mon, 02 Jan 2023 12:00:30 GMT", 30.0),
+        ("Mon, 02 Jan 2023 12:00:30 -0000", 30.0),
+        ("Mon, 02 Jan 2023 13:00:30 +0100", 30.0),
+        ("Monday, 02-Jan-23 12:00:30 GMT", 30.0),
+        ("Mon, 02 Jan 2023 11:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", layers.LONGEST_RETRY_AFTER),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("Mon, 02 Jan 99999999999 00:00:07 GMT", None),
+        ("Mon, 99 Jan 2023 12:00:30 GMT", None),
+    ],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": value, "date": NOON}) == seconds
+
+
+@pytest.mark.parametrize("date", [{}, {"date": "noon"}])
+def test_retry_after_by_our_clock_where_the_host_tells_no_time(date: dict[str, str]) -> None:
+    then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1000)
+    seconds = retry_after({"retry-after": email.utils.format_datetime(then, usegmt=True), **date})
+    assert seconds is not None
+    assert 900 < seconds <= 1000
+
+
+def failing(*errors: Exception) -> Callable[[], str]:
+    left = list(errors)
+
+    def attempt() -> str:
+        if left:
+            raise left.pop(0)
+        return "here"
+
+    return attempt
+
+
+def test_waits_grow_by_two_with_jitter_up_to_a_limit() -> None:
+    clock = Clock()
+    with pytest.raises(Retryable, match="no 9"):
+        retried(failing(*(Retryable(f"no {n}") for n in range(20))), tries=10, backoff=1.0, stop=clock)
+    floors = [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert len(clock.waits) == len(floors)
+    assert all(floor <= wait <= floor + 1 for floor, wait in zip(floors, clock.waits, strict=True))
+    # Jitter: the fractions differ, or a thousand clients would come back together.
+    assert len({wait % 1 for wait in clock.waits}) == len(floors)
+
+
+def test_a_hosts_own_wish_goes_before() -> None:
+    clock = Clock()
+    said: list[str] = []
+    attempt = failing(Retryable("busy", after=500.0), Retryable("busy", after=0.0))
+    assert retried(attempt, tries=3, backoff=0.5, stop=clock, said=said.append) == "here"
+    assert 500 <= clock.waits[0] <= 500.5
+    assert 0 <= clock.waits[1] <= 0.5
+    assert said == ["busy; again in 500 s", "busy"]
+
+
+@pytest.mark.parametrize("error", [Refused("no"), ValueError("a bug"), InterruptedError()])
+def test_only_what_may_pass_is_tried_again(error: Exception) -> None:
+    clock = Clock()
+    with pytest.raises(type(error)):
+        retried(failing(error), tries=3, backoff=0, stop=clock)
+    assert clock.waits == []
+
+
+def test_a_stop_ends_the_wait() -> None:
+    clock = Clock()
+    clock.set()
+    with pytest.raises(InterruptedError):
+        retried(failing(Retryable("busy")), tries=3, backoff=0, stop=clock)
+
+
+def bringing(length: list[int], *counts: int) -> Callable[[], str]:
+    """Attempts that bring so many bytes and then fail."""
+    left = list(counts)
+
+    def attempt() -> str:
+        if not left:
+            return "here"
+        length[0] += left.pop(0)
+        raise Retryable("cut")
+
+    return attempt
+
+
+def test_progress_makes_up_for_failures() -> None:
+    length = [0]
+    attempt = bringing(length, *[0, layers.PROGRESS] * 10)
+    assert retried(attempt, tries=2, backoff=0, stop=Clock(), progress=lambda: length[0]) == "here"
+    attempt = bringing(length, 0, layers.PROGRESS - 1)
+    with pytest.raises(Retryable):
+        retried(attempt, tries=2, backoff=0, stop=Clock(), progress=lambda: length[0])
+
+
+def test_there_is_an_end_even_with_progress() -> None:
+    length, clock = [0], Clock()
+    with pytest.raises(Retryable):
+        retried(bringing(length, *[1 << 20] * 1000), tries=2, backoff=0, stop=clock, progress=lambda: length[0])
+    assert len(clock.waits) == layers.ATTEMPTS - 1
+
+
+# -- hosts, shared by processes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    hosts = Hosts(tmp_path, lambda: False)
+    yield hosts
+    hosts.close()
+
+
+def test_a_pause_is_for_all_on_one_cache(hosts: Hosts, tmp_path: Path) -> None:
+    stop = threading.Event()
+    other = Hosts(tmp_path, stop.is_set)
+    hosts.pause("https://user@host/a", 1000)
+    assert 900 < other.pause_left("host") <= 1000
+    assert other.pause_left("elsewhere") == 0
+    with other.connection("https://elsewhere/b", 1):
+        pass
+    stop.set()
+    with pytest.raises(InterruptedError), other.connection("https://host/b", 4):
+        raise AssertionError("a connection in a pause")
+    other.close()
+
+
+def test_a_connection_comes_when_the_pause_is_over(hosts: Hosts) -> None:
+    hosts.pause("https://host/a", 0.2)
+    with hosts.connection("https://host/b", 1):
+        assert hosts.pause_left("host") == 0
+
+
+def test_a_shorter_wish_does_not_end_a_longer_pause(hosts: Hosts) -> None:
+    hosts.pause("https://host/a", 1000)
+    hosts.pause("https://host/b", 1)
+    assert hosts.pause_left("host") > 900
+
+
+class Answering:
+    """A getter that always gives one answer."""
+
+    def __init__(self, status: int, **headers: str) -> None:
+        self.answer = Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, "", False)
+
+    def get(self, request: Request, receiver: object) -> Answer:
+        return self.answer
+
+
+@pytest.mark.parametrize(("status", "paused"), [(429, True), (503, True), (404, False), (200, False)])
+def test_who_says_later_is_left_alone_by_all(hosts: Hosts, status: int, paused: bool) -> None:
+    getter = Paced(Answering(status, retry_after="1000"), hosts, 4)
+    getter.get(Request("https://host/a"), None)  # type: ignore[arg-type]
+    assert (hosts.pause_left("host") > 900) is paused
+
+
+def test_a_host_that_is_down_is_not_tried_at_length(hosts: Hosts) -> None:
+    assert not hosts.is_down("https://host/a")
+    hosts.mark_down("https://user@HOST/a?b")
+    assert hosts.is_down("https://host/b")
+    assert not hosts.is_down("https://host:8443/b")
+
+
+def test_no_more_connections_than_the_limit_within_a_process(hosts: Hosts) -> None:
+    now, most, lock = [0], [0], threading.Lock()
+
+    def work() -> None:
+        for _ in range(20):
+            with hosts.connection("https://host/a", 3):
+                with lock:
+                    now[0] += 1
+                    most[0] = max(most[0], now[0])
+                time.sleep(0.001)
+                with lock:
+                    now[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 3
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from contextlib import ExitStack
+from medfetch.hosts import Hosts
+hosts = Hosts(Path(sys.argv[1]), lambda: False)
+with ExitStack() as stack:
+    for _ in range(int(sys.argv[2])):
+        stack.enter_context(hosts.connection("https://host/a", 3))
+    print("held", flush=True)
+    sys.stdin.readline()
+hosts.close()
+print("given back", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_no_more_connections_than_the_limit_over_two_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path), "2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        looks = iter([False, False, True])
+        hosts = Hosts(tmp_path, lambda: next(looks, True))
+        # The third one is free, a fourth there is not.
+        third, fourth = hosts.connection("https://host/b", 3), hosts.connection("https://host/c", 3)
+        with third, pytest.raises(InterruptedError), fourth:
+            raise AssertionError("a fourth connection of three")
+        hosts.close()
+        other.stdin.write(b"\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == b"given back\n"
+        hosts = Hosts(tmp_path, lambda: False)
+        with hosts.connection("https://host/b", 3), hosts.connection("https://host/c", 3):
+            pass
+        hosts.close()
+        other.stdin.close()
+
+
+def test_connections_of_a_killed_process_are_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path), "3"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        other.kill()
+    hosts = Hosts(tmp_path, lambda: False)
+    with hosts.connection("https://host/b", 3):
+        pass
+    hosts.close()
+
+
+# -- the hosts' APIs ----------------------------------------------------------------------------------------------
+
+URL = "https://api.example/list"
+
+
+class Api:
+    """An ApiNet, and what it waited for and said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(
+            cache=folder, tries=3, backoff=0.01, user_agent="test/1", endpoints={"api": "http://mirror"}
+        )
+        self.clock = Clock()
+        self.hosts = Hosts(folder, self.clock.is_set)
+        self.said: list[str] = []
+
+    @property
+    def net(self) -> ApiNet:
+        return ApiNet(self.settings, Traits(endpoints={"api": "https://api.example", "b": "https://b.example"}),
+                      self.hosts, self.clock, self.said.append)  # fmt: skip
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    api = Api(tmp_path)
+    yield api
+    api.hosts.close()
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as web:
+        yield web
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def test_endpoints_can_be_replaced(api: Api) -> None:
+    assert (api.net.endpoint("api"), api.net.replaced("api")) == ("http://mirror", True)
+    assert (api.net.endpoint("b"), api.net.replaced("b")) == ("https://b.example", False)
+
+
+def test_an_api_is_asked_with_our_name(api: Api, web: responses.RequestsMock) -> None:
+    web.get(URL, json=[1, 2])
+    assert api.net.get(URL, {"Collection": "A & B"}).json() == [1, 2]
+    request = web.calls[0].request
+    assert request.url == f"{URL}?Collection=A+%26+B"
+    assert request.headers["User-Agent"] == "test/1"
+
+
+def test_an_api_is_sent_a_form(api: Api, web: responses.RequestsMock) -> None:
+    web.post(URL, body="ok")
+    assert api.net.post(URL, data={"list": "1.2.3"}).text == "ok"
+    assert web.calls[0].request.body == "list=1.2.3"
+
+
+def test_an_api_that_fails_at_first_is_asked_again(api: Api, web: responses.RequestsMock) -> None:
+    web.get(URL, status=503)
+    web.get(URL, body=requests.exceptions.ChunkedEncodingError("cut"))
+    web.get(URL, json=[])
+    assert api.net.get(URL).json() == []
+    assert len(web.calls) == 3
+    assert api.said == ["api.example answered 503", "api.example: cut"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_an_api_that_refuses_is_asked_once(api: Api, web: responses.RequestsMock, status: int) -> None:
+    web.get(URL, status=status, body="who are you?")
+    with pytest.raises(Refused) as caught:
+        api.net.get(URL, {"token": "secret"})
+    assert caught.value.status == status
+    assert "who are you?" in caught.value.message
+    assert "secret" not in caught.value.message
+    assert len(web.calls) == 1
+
+
+def test_an_api_that_stays_busy(api: Api, web: responses.RequestsMock) -> None:
+    web.get(URL, status=500)
+    with pytest.raises(Retryable) as caught:
+        api.net.get(URL)
+    assert caught.value.exit_code == 1
+    assert len(web.calls) == 3
+
+
+def test_an_apis_retry_after_pauses_its_host(api: Api, web: responses.RequestsMock) -> None:
+    web.get(URL, status=429, headers={"Retry-After": "1000"})
+    api.settings = replace(api.settings, tries=1)
+    with pytest.raises(Retryable) as caught:
+        api.net.get(URL)
+    assert caught.value.after == 1000
+    assert api.hosts.pause_left("api.example") > 900
+
+
+def test_an_api_that_is_not_there_is_unreachable(api: Api) -> None:
+    with Server(listening=False) as dead:
+        url = dead.url("/list?token=secret")
+        with pytest.raises(Unreachable) as caught:
+            api.net.get(url)
+        assert caught.value.exit_code == 6
+        assert f"127.0.0.1:{dead.port} cannot be reached" in caught.value.message
+        assert "secret" not in caught.value.message + " ".join(api.said)
+        assert len(api.clock.waits) == 2
+        assert api.hosts.is_down(url)
+        with pytest.raises(Unreachable):
+            api.net.get(url)
+        assert len(api.clock.waits) == 2
+
+
+def test_offline_asks_nobody(api: Api, server: Server) -> None:
+    api.settings = replace(api.settings, offline=True)
+    with pytest.raises(Unreachable) as caught:
+        api.net.get(server.url("/list"))
+    assert caught.value.hint == "leave out --offline"
+    assert server.asked == []
+
+
+def test_an_api_gets_no_password_unasked(api: Api, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = api.settings.cache / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.script("/again", reply("200 OK", b"[]"))
+    url = server.script("/list", redirect("/again"))
+    # That requests would send it: else this test could not fail.
+    assert requests.get(url, timeout=30).status_code == 200
+    assert "authorization" in server.asked[0].headers
+    api.net.get(url)
+    assert [asked.path for asked in server.asked[2:]] == ["/list", "/again"]
+    assert not any("authorization" in asked.headers for asked in server.asked[2:])
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "/list"], ids=["to file:", "a loop"])
+def test_an_apis_bad_redirects_are_errors_of_ours(api: Api, server: Server, location: str) -> None:
+    url = server.script("/list", redirect(location))
+    with pytest.raises((Refused, Retryable)) as caught:
+        api.net.get(url)
+    assert f"127.0.0.1:{server.port}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[1,", b""], ids=["ssh", "cut", "empty"]
+)
+def test_an_api_that_speaks_no_http_is_asked_again(api: Api, server: Server, garbage: bytes) -> None:
+    url = server.script("/list", lambda asked: [garbage], reply("200 OK", b"[]"))
+    assert api.net.get(url).json() == []
+    assert len(server.asked) == 2
