@@ -153,7 +153,7 @@ class Terminal:
         elif not self._quiet and time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
             self._print(f"{self._name}: {self._count()}, {human(self._bytes)} of {human(self._of_bytes)}")
-        if event.kind in ("retry", "failover", "failed"):
+        if event.kind in ("retry", "failover", "failed", "note"):
             self._tell(event)
 
     def _tell(self, event: Event) -> None:
@@ -161,7 +161,7 @@ class Terminal:
         seen = self._seen[event.kind] = self._seen.get(event.kind, 0) + 1
         most = 10 if event.kind != "failed" else 20
         if seen <= most or self._verbose:
-            self._print(f"{event.kind}: {event.path}: {event.reason}")
+            self._print(": ".join(filter(None, (event.kind, event.path, event.reason))))
         elif seen == most + 1:
             self._print(f"… and more of “{event.kind}” (-v shows all)")
 
