@@ -110,7 +110,7 @@ def is_dead(path: Path) -> bool:
     try:
         silence = time.time() - path.stat().st_mtime
     except FileNotFoundError:
-        return True
+        return False
     if held_by and held_by.get("machine") == _machine():
         return not _alive(int(str(held_by["pid"])), held_by.get("started"))  # type: ignore[arg-type]
     return silence > STALE
@@ -119,7 +119,7 @@ def is_dead(path: Path) -> bool:
 def _clear_dead(path: Path) -> bool:
     """Removes a dead owner's lease; True if the way may be free now."""
     if not is_dead(path):
-        return False
+        return not path.exists()
     # Of several who see this, one at a time looks again and removes: else the slowest would remove the new lease.
     clearing = path.with_name(f"{path.name}.clearing")
     try:
