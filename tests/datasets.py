@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import CAP
+from running import CAP
 
 from medfetch.sandbox.archive import opened
 
@@ -57,9 +57,9 @@ def tarred(**members: bytes) -> bytes:
     return out.getvalue()
 
 
-def of_subject(subject: str) -> dict[str, str]:
+def of_subject(subject: str, cap: int = CAP) -> dict[str, str]:
     """What ``tree`` must be for a subject of LIDC-IDRI, by the sandbox's own books."""
-    archive = opened(CAP)
+    archive = opened(cap)
     series = archive.select({"PatientID": subject, "Collection": COLLECTION}, "analysis_result_id IS NULL")
     return {
         f"{subject}/{each.study}/{each.uid}/{file.uid}.dcm": sha256(file.content().whole())
