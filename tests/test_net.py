@@ -22,7 +22,7 @@ from medfetch.errors import Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net import layers
 from medfetch.net.http import Answer
-from medfetch.net.layers import Paced, refusal, retried, retry_after, shown
+from medfetch.net.layers import Paced, connections, refusal, retried, retry_after, shown
 from medfetch.net.stack import ApiNet
 from medfetch.types import Request, Traits
 
@@ -233,7 +233,7 @@ class Answering:
 
 @pytest.mark.parametrize(("status", "paused"), [(429, True), (503, True), (404, False), (200, False)])
 def test_who_says_later_is_left_alone_by_all(hosts: Hosts, status: int, paused: bool) -> None:
-    getter = Paced(Answering(status, retry_after="1000"), hosts, 4)
+    getter = Paced(Answering(status, retry_after="1000"), hosts, Traits(connections=4))
     getter.get(Request("https://host/a"), None)  # type: ignore[arg-type]
     assert (hosts.pause_left("host") > 900) is paused
 
@@ -467,3 +467,9 @@ def test_an_api_that_speaks_no_http_is_asked_again(api: Api, server: Server, gar
     url = server.script("/list", lambda asked: [garbage], reply("200 OK", b"[]"))
     assert api.net.get(url).json() == []
     assert len(server.asked) == 2
+
+
+def test_a_host_that_bears_fewer_connections_gets_fewer() -> None:
+    traits = Traits(connections=8, host_connections={"zenodo.org": 2})
+    assert connections(traits, "https://zenodo.org/records/1/files/a.zip") == 2
+    assert connections(traits, "https://elsewhere.org/a.zip") == 8

@@ -210,6 +210,8 @@ class Traits:
     """What ``--select`` can ask for."""
     connections: int = 4
     """At once to one host, over all medfetch processes on one cache."""
+    host_connections: Mapping[str, int] = field(default_factory=dict)
+    """The same for hosts that are known to bear another number."""
     patience: float = 60.0
     """Seconds without a useful byte after which a transfer is given up and resumed."""
     ranges: bool = True

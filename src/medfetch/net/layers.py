@@ -19,7 +19,7 @@ from medfetch.credentials import Login
 from medfetch.errors import Refused, Retryable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.http import Answer, Receiver
-from medfetch.types import Request
+from medfetch.types import Request, Traits
 
 log = logging.getLogger("medfetch.net")
 T = TypeVar("T")
@@ -64,11 +64,11 @@ class Authorized:
 class Paced:
     """Holds one of the host's connections during a request, and passes on what the host wishes for all of us."""
 
-    def __init__(self, inner: Getter, hosts: Hosts, connections: int) -> None:
-        self._inner, self._hosts, self._connections = inner, hosts, connections
+    def __init__(self, inner: Getter, hosts: Hosts, traits: Traits) -> None:
+        self._inner, self._hosts, self._traits = inner, hosts, traits
 
     def get(self, request: Request, receiver: Receiver) -> Answer:
-        with self._hosts.connection(request.url, self._connections):
+        with self._hosts.connection(request.url, connections(self._traits, request.url)):
             started = time.monotonic()
             try:
                 answer = self._inner.get(request, receiver)
@@ -79,6 +79,11 @@ class Paced:
         if answer.status in LATER and (seconds := retry_after(answer.headers)):
             self._hosts.pause(request.url, seconds)
         return answer
+
+
+def connections(traits: Traits, url: str) -> int:
+    """How many connections a URL's host bears."""
+    return traits.host_connections.get(host_of(url), traits.connections)
 
 
 def shown(url: str) -> str:

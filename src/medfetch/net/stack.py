@@ -10,7 +10,7 @@ from medfetch import credentials
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
-from medfetch.net.layers import Authorized, Getter, Paced, log, refusal, retried, shown
+from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown
 from medfetch.types import Traits
 
 API_TIMEOUT = (30, 300)
@@ -23,9 +23,7 @@ def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threadi
 
     client = Curl(settings.user_agent, settings.ca_bundle, stop.is_set)
     patience = settings.patience or traits.patience
-    return Paced(
-        Authorized(client, lambda name: credentials.find(name, settings.netrc), patience), hosts, traits.connections
-    )
+    return Paced(Authorized(client, lambda name: credentials.find(name, settings.netrc), patience), hosts, traits)
 
 
 class ApiNet:
@@ -81,7 +79,7 @@ class ApiNet:
             # After a redirect requests would look there again.
             self._local.session.auth = lambda request: request
             self._local.session.rebuild_auth = lambda request, response: None
-        with self._hosts.connection(url, self._traits.connections):
+        with self._hosts.connection(url, connections(self._traits, url)):
             try:
                 answer = self._local.session.request(
                     method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments

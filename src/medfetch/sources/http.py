@@ -28,6 +28,8 @@ ARCHIVES = {
     ".tar.xz": "tar",
     ".7z": "7z",
 }
+HOST_CONNECTIONS = {"zenodo.org": 2}
+"""Zenodo blocked sites with eight connections, and some with four; two were fine (karel-brinda/Phylign#236)."""
 NUMBER = re.compile(r"\{n(?::0([1-9])d)?\}")
 SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[kMGTP]?B")
 SPLIT_ZIP = re.compile(r"\.(z[0-9]{2,3}|zip)$", re.IGNORECASE)
@@ -47,7 +49,9 @@ class Http:
     """
 
     name: ClassVar[str] = "http"
-    traits: ClassVar[Traits] = Traits(endpoints={"http": ""}, offline=True)
+    traits: ClassVar[Traits] = Traits(
+        endpoints={"http": ""}, connections=8, host_connections=HOST_CONNECTIONS, offline=True
+    )
 
     def locate(self, text: str) -> dict[str, Any]:
         parts = urlsplit(text)
