@@ -112,6 +112,8 @@ class Server:
 
     def _talk(self, connection: socket.socket) -> None:
         with suppress(OSError):
+            # A head and its body are two sends: the second must not wait for the client's word on the first.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
                 connection = self.tls.wrap_socket(connection, server_side=True)
             with self._lock:

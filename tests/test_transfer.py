@@ -591,7 +591,7 @@ TRICKLE = [step for at in range(100) for step in (BODY[at : at + 1], Pause(0.1))
     "slow",
     [
         raw(Pause(30)),
-        cut(serve(BODY, etag=ETAG), HALF, Pause(30)),
+        cut(serve(BODY, etag=ETAG), 1000, Pause(30)),
         raw(head("200 OK", f"Content-Length: {SIZE}", f"ETag: {ETAG}"), *TRICKLE),
     ],
     ids=["before the head", "mid-body", "trickle"],
