@@ -51,13 +51,26 @@ def place(home: Home, before: Placed | None, unit: str, staged: Staged, planned:
         if before.unit != unit and final.exists() and planned(before.unit):
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
     # Without a record the file was perhaps placed just before a kill: then it is the same.
-    if before is None and final.exists() and hash_file(final).sha256 != staged.sha256:
-        raise CacheError(
-            f"{final} is in the way and was not written by medfetch", hint="move it away and run the command again"
-        )
+    if before is None and final.is_file() and hash_file(final).sha256 != staged.sha256:
+        raise _in_the_way(final)
     try:
-        staged.staged.replace(final)
+        _rename(staged.staged, final)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise _in_the_way(final) from None
+    return placed
+
+
+def _rename(staged: Path, final: Path) -> None:
+    try:
+        staged.replace(final)
     except FileNotFoundError:
         final.parent.mkdir(parents=True, exist_ok=True)
-        staged.staged.replace(final)
-    return placed
+        staged.replace(final)
+
+
+def _in_the_way(final: Path) -> CacheError:
+    """Names the file or folder that is not ours: at the final name, or where one of its folders must be."""
+    there = next(path for path in (final, *final.parents) if path.exists())
+    return CacheError(
+        f"{there} is in the way and was not written by medfetch", hint="move it away and run the command again"
+    )

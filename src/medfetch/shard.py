@@ -257,6 +257,8 @@ class _Run:
             active.errors.append(MedfetchError(f"{entry.path}: {len(active.names)} of {entry.files} files"))
         if not active.errors:
             self.finished.append(active)
+        elif any(isinstance(error, CacheError) for error in active.errors):
+            self._fail(active)  # what is in the way here is so whoever sends the bytes
         elif isinstance(entry, Group) and entry.archive and not active.singly:
             self.reporter.emit(Event("retry", entry.path, reason=f"{active.errors[0].message}; instance by instance"))
             active.singly, active.errors = True, []
@@ -313,6 +315,7 @@ class _Run:
                     here[path] = place(self.job.home, before, unit, staged, self._planned)
                 except MedfetchError as error:
                     active.errors.append(error)
+                    active.names.discard(path)
                 else:
                     rows.append(here[path])
         for active in [active for active in self.finished if active.errors]:
