@@ -197,7 +197,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise CacheError(f"{path} cannot be read: {error}", hint="medfetch gc, or remove the file") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from medfetch import cache, leases, planning, receipt, requirements, sources
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import local
-from medfetch.errors import DiskFull, Incomplete, Refused, Retryable, Unreachable, UsageProblem
+from medfetch.errors import DiskFull, Incomplete, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
@@ -68,10 +69,13 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
         _check_facets(ways[0], wish.selection)
     _prepare(recipe, home)
     entries = _entries(routes, wish, settings, display)
-    return planning.build(
-        home, plan_id, entries, wish.selection,
-        header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
-    )  # fmt: skip
+    try:
+        return planning.build(
+            home, plan_id, entries, wish.selection,
+            header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
+        )  # fmt: skip
+    except RecipeError as error:
+        raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
 
 
 def _prepare(recipe: Recipe, home: Home) -> None:
@@ -252,9 +256,10 @@ def _lost(home: Home, ledger: Ledger, shards: list[Path]) -> Iterator[str]:
     root = f"{home.root}{os.sep}"
     for file in ledger.files_of_plan(shards):
         try:
-            if os.stat(root + file.path).st_size == file.size:
+            found = os.stat(root + file.path)
+            if found.st_size == file.size and stat.S_ISREG(found.st_mode):
                 continue
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         yield file.path
 

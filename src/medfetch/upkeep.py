@@ -156,7 +156,9 @@ def forget(home: Home, findings: list[Finding]) -> None:
     with closing(Ledger(home.ledger)) as ledger:
         ledger.lose(finding.path for finding in findings)
     for finding in findings:
-        (home.root / finding.path).unlink(missing_ok=True)
+        path = home.root / finding.path
+        if path.is_file():
+            path.unlink()
 
 
 def copy_to(made: Plan, target: Path) -> int:
