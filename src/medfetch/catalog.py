@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ def _shared_requirements(extra: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
             shared.update(read(path))
         except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise _explained(path, error) from error
+        try:
+            TopologicalSorter({name: step.get("after", ()) for name, step in shared.items()}).prepare()
+        except CycleError as error:
+            circle = " → ".join(error.args[1])
+            raise RecipeError(
+                f"these wait for each other: {circle}", at=str(path), hint="one of them comes first"
+            ) from error
     return shared
 
 
