@@ -64,7 +64,10 @@ def _start() -> Worker:
     ours, theirs = Pipe()
     # -P: nothing in the folder where medfetch happens to be run may be imported in place of a library.
     command = [sys.executable, "-P", "-m", "medfetch.engines.worker", str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    try:
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise MedfetchError(f"a worker process cannot be started: {error}") from error
     theirs.close()
     return Worker(process, ours)
 
