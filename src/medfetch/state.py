@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from medfetch.cache import is_network
 from medfetch.errors import CacheError, DiskFull
@@ -66,6 +68,10 @@ def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
 
     Raises: CacheError where it is damaged or newer than this program.
     """
+    if path.exists() and not os.access(path, os.W_OK):
+        # A cache of somebody else's: it can be looked into, if nothing is made for that (WAL would make files).
+        address = f"file:{quote(str(path))}?immutable=1"
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     try:
         database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
