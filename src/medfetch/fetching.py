@@ -104,7 +104,8 @@ class Fetching:
             if file.unpack:
                 named = zip(file.pieces, pieces, strict=True)
                 return Files(tuple(self._staged(piece, fetched, piece.path, route) for piece, fetched in named))
-            pieces = [self._joined(file, pieces)]
+            joined = self._joined(file, pieces)
+            return Files((self._staged(file, joined, file.path, route),), leftovers=tuple(p.path for p in pieces))
         return Files((self._staged(file, pieces[0], self._final_path(file, pieces[0].path), route),))
 
     def series(self, group: Group, archive: RemoteFile, route: Mapping[str, Any]) -> Files:
@@ -159,7 +160,7 @@ class Fetching:
         files = [
             Staged(
                 member.staged, str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
-                pieces[0].assurance, pieces[0].checked, route["source"], pieces[0].host,
+                _weakest(pieces), pieces[0].checked, route["source"], pieces[0].host,
             )
             for member in members
         ]  # fmt: skip
@@ -170,20 +171,22 @@ class Fetching:
         return Files(tuple(files), leftovers=(staging, *paths))
 
     def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
-        """Several pieces as the one file that they are."""
-        joined = self._partial(file.key)
+        """Several pieces as the one file that they are; they themselves stay until it is in place."""
+        # Not under the file's key, which may be the first piece's too.
+        joined = self._partial(f"joined {file.key}")
         with disk_errors(joined), open(joined, "wb") as whole:
             for piece in pieces:
                 with open(piece.path, "rb") as part:
                     shutil.copyfileobj(part, whole, 1 << 20)
         hasher = hash_file(joined, file.checksums)
-        if wrong := hasher.mismatch():
-            joined.unlink()
-            raise IntegrityError(f"{file.path}, joined, has {wrong[1]}, expected {wrong[0].hex}")
-        for piece in pieces:
-            piece.path.unlink()
-        checked = str(file.checksums[0]) if file.checksums else pieces[0].checked
-        assurance = Assurance.PUBLISHED if file.checksums else pieces[0].assurance
+        wrong = hasher.mismatch()
+        if wrong or (file.size is not None and hasher.length != file.size):
+            for path in (joined, *(piece.path for piece in pieces)):
+                path.unlink()
+            what = f"{wrong[1]}, expected {wrong[0].hex}" if wrong else f"{hasher.length} bytes, expected {file.size}"
+            raise IntegrityError(f"{file.path}, joined, has {what}")
+        checked = str(file.checksums[0]) if file.checksums else None
+        assurance = Assurance.PUBLISHED if file.checksums else _weakest(pieces)
         return replace(
             pieces[0], path=joined, size=hasher.length, sha256=hasher.sha256, assurance=assurance, checked=checked
         )
@@ -235,6 +238,11 @@ class Fetching:
             elif path.suffix == PARTIAL:
                 orphans[path.name.split(".", 1)[0]] = path
         return orphans
+
+
+def _weakest(pieces: list[Fetched]) -> Assurance:
+    """A whole is known no better than the piece of which least is known."""
+    return max((piece.assurance for piece in pieces), key=list(Assurance).index)
 
 
 class Pace:
