@@ -19,6 +19,8 @@ HEARTBEAT = 15.0
 """Seconds between signs of life."""
 STALE = 120.0
 """Seconds without one after which a lease of another machine is void."""
+MOMENT = 5.0
+"""Seconds after which whoever was writing a lease, or clearing one away, must have been killed at it."""
 
 
 def _machine() -> str:
@@ -113,7 +115,7 @@ def is_dead(path: Path) -> bool:
         return False
     if held_by and held_by.get("machine") == _machine():
         return not _alive(int(str(held_by["pid"])), held_by.get("started"))  # type: ignore[arg-type]
-    return silence > STALE
+    return silence > (STALE if held_by else MOMENT)
 
 
 def _clear_dead(path: Path) -> bool:
@@ -126,7 +128,7 @@ def _clear_dead(path: Path) -> bool:
         os.close(os.open(clearing, os.O_CREAT | os.O_EXCL, 0o644))
     except FileExistsError:
         with suppress(FileNotFoundError):
-            if time.time() - clearing.stat().st_mtime > STALE:
+            if time.time() - clearing.stat().st_mtime > MOMENT:
                 clearing.unlink()
         return False
     try:
