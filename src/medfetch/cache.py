@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,13 @@ def prepare(home: Home, *, private: bool) -> None:
         hosts_folder(cache).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unusable(cache, error) from error
+
+
+def remove_if_empty(home: Home) -> None:
+    """Undoes ``prepare`` where nothing came of it."""
+    with suppress(OSError):
+        for folder in (home.partial, home.plans, home.inner, home.root, home.root.parent):
+            folder.rmdir()
 
 
 def unusable(path: Path, error: OSError) -> CacheError | DiskFull:

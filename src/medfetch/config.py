@@ -146,7 +146,7 @@ def _converted(key: str, value: Any, where: str) -> Any:
             return float(value)
     except ValueError:
         raise UsageProblem(f"{where}: {key} is {value!r}, expected a positive number") from None
-    if key in ("offline", "sandbox"):
+    if key == "offline":
         return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
     if key in ("user_agent", "ca_bundle"):
         return str(value)

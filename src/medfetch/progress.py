@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
@@ -180,6 +181,21 @@ class Terminal:
 
     def say(self, kind: str, content: dict[str, Any], text: str) -> None:
         self._print(text)
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def amount(counts: Mapping[str, Any]) -> str:
+    """A plan's totals, or a part's, for people: ``2 series, 135 files, 86.4 MB``; what is unknown says so."""
+    unknown = counts["unknown_sizes"]
+    size = [human(counts["bytes"])] if counts["bytes"] or not unknown else []
+    if unknown:
+        size.append(f"{unknown:,} of unknown size" if size else "of unknown size")
+    series = [f"{counts['series']:,} series"] if counts["series"] else []
+    return ", ".join([*series, counted(counts["files"], "file"), " and ".join(size)])
 
 
 def human(count: float) -> str:

@@ -26,7 +26,7 @@ from medfetch.errors import DiskFull, Incomplete, RecipeError, Refused, Retryabl
 from medfetch.hosts import Hosts
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
-from medfetch.progress import Display, Event, human
+from medfetch.progress import Display, Event, amount, counted, human
 from medfetch.shard import ShardJob
 from medfetch.state import Ledger, Shard
 from medfetch.types import Entry, Part, Recipe, RemoteFile, Route, Selection
@@ -76,6 +76,8 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
         )  # fmt: skip
     except RecipeError as error:
         raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
+    finally:
+        cache.remove_if_empty(home)
 
 
 def _prepare(recipe: Recipe, home: Home) -> None:
@@ -214,7 +216,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         failovers: list[Event] = []
         if tallies["done"] < tallies["entries"]:
             if settings.offline:
-                raise Unreachable(f"{recipe.id} is not complete", hint="leave out --offline")
+                raise Unreachable(f"{label(recipe)} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
             try:
                 _run(made, settings, display, tallies, failovers)
@@ -226,11 +228,13 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
 
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
-    totals = made.totals
-    series = f"{totals['series']:,} series, " if totals["series"] else ""
-    unknown = f" and {totals['unknown_sizes']:,} of unknown size" if totals["unknown_sizes"] else ""
-    here = f"; {tallies['files_done']:,} files are here" if tallies["files_done"] else ""
-    return f"{recipe.id}: {series}{totals['files']:,} files, {human(totals['bytes'])}{unknown}{here}"
+    here = f"; {counted(tallies['files_done'], 'file')} here" if tallies["files_done"] else ""
+    return f"{label(recipe)}: {amount(made.totals)}{here}"
+
+
+def label(recipe: Recipe) -> str:
+    """What a person calls it: the id, or for want of a recipe what was typed."""
+    return recipe.name if recipe.name == recipe.origin else recipe.id
 
 
 def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
@@ -276,7 +280,7 @@ def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None
     free = cache.free_bytes(made.home.root)
     if needed > free:
         raise DiskFull(
-            f"{recipe.id} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
+            f"{label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
             hint="choose another cache with --cache DIR, or less with --select or --part",
         )
 
@@ -323,7 +327,7 @@ def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incom
     code = 4 if 4 in codes else 6 if codes == {6} else 1
     first = f": {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
     return Incomplete(
-        f"{recipe.id}: {missing} of {tallies['entries']} could not be had{first}",
+        f"{label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
         failures=failures[:20],
         exit_code=code,
         hint="the rest is kept; the same command goes on from there",

@@ -31,6 +31,7 @@ BEING_MADE = 24 * 3600.0
 
 def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     """What is in a home: ``complete``, ``partial``, ``planned``; and ``stale`` where the recipe or index moved on."""
+    settle(home)
     plans = []
     for made in planning.all_of(home):
         tally = _tally(made)
@@ -50,6 +51,21 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     states = {each["state"] for each in plans}
     overall = "complete" if states == {"complete"} else "partial" if states & {"partial", "complete"} else "planned"
     return {"path": str(home.root), "state": overall, **totals, "plans": plans}
+
+
+def settle(home: Home) -> None:
+    """Enters into the ledger what a killed run had placed but not handed over yet; not while one is at work."""
+    with suppress(CacheError, OSError):  # a cache that may only be read is looked at as it is
+        if not home.plans.exists() or not (lease := leases.take(home.lease)):
+            return
+        try:
+            with closing(Ledger(home.ledger)) as ledger:
+                for made in planning.all_of(home):
+                    for path in made.shards:
+                        with closing(Shard(path)) as shard:
+                            shard.move_to(ledger.path)
+        finally:
+            lease.release()
 
 
 def _tally(made: Plan) -> dict[str, int]:

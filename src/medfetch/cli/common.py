@@ -109,7 +109,7 @@ def explain(error: MedfetchError) -> None:
         for number, step in enumerate(error.steps, 1):
             click.echo(f"  {number}. {step['do']}\n     where: {step['at']}   usual wait: {step['wait']}", err=True)
     if isinstance(error, Incomplete):
-        for failure in error.failures[:10]:
+        for failure in error.failures[:10] if len(error.failures) > 1 else ():  # a single one is in the message
             click.echo(f"  {failure['path']}: {failure['reason']}", err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

@@ -13,7 +13,7 @@ from medfetch.cli.common import Session, explain, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError
-from medfetch.progress import Display, human
+from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
 from medfetch.types import Recipe
 
@@ -72,7 +72,9 @@ def _get_one(
         session.note(f"{count:,} files placed in {to}")
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in receipt["assurance"].items())
     display.say(
-        "receipt", receipt, f"{recipe.id}: complete, {receipt['files']:,} files, {human(receipt['bytes'])} ({kinds})"
+        "receipt",
+        receipt,
+        f"{runner.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
     )
     others = [part.name for part in recipe.parts if part.name not in receipt["parts"]]
     if others and not wish.parts:

@@ -62,4 +62,4 @@ def _part(part: Part) -> str:
     size = f", {human(part.size)}" if part.size else ""
     ways = ", then ".join(route.source for route in part.routes) or "no route by program"
     optional = "" if part.default else ", only with --part"
-    return f"{part.name}: {part.summary or ''}{size} by {ways}{optional}".replace(":  ", ": ")
+    return f"{part.name}: {(part.summary or '').removesuffix('.')}{size} by {ways}{optional}".replace(":  ", ": ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from medfetch import cache, runner
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.planning import Plan
-from medfetch.progress import human
+from medfetch.progress import amount, human
 from medfetch.runner import Wish
 from medfetch.types import Recipe
 
@@ -31,7 +32,7 @@ def command(
         for recipe, own in wanted(names, files, wish, settings, sha256):
             made = runner.make_plan(recipe, own, settings, session.display())
             content = _content(recipe, made)
-            session.out(content, _text(content))
+            session.out(content, _text(runner.label(recipe), content))
             if show_entries:
                 for part, entry in made.entries():
                     known = {"part": part, "path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}
@@ -39,7 +40,7 @@ def command(
                     session.out({"event": "entry", **known}, f"  {entry.path}  {size}")
 
 
-def _content(recipe: Recipe, made: Plan) -> dict[str, object]:
+def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
     return {
         "event": "plan",
         "dataset": recipe.id,
@@ -60,19 +61,11 @@ def _content(recipe: Recipe, made: Plan) -> dict[str, object]:
     }
 
 
-def _text(content: dict[str, object]) -> str:
-    lines = [f"{content['dataset']}: {_counts(content)}"]
-    parts = content["parts"]
-    assert isinstance(parts, dict)
-    for name, counts in parts.items():
-        lines.append(f"  {name}: {_counts(counts)}; by {', then '.join(counts['routes'])}")
+def _text(label: str, content: dict[str, Any]) -> str:
+    lines = [f"{label}: {amount(content)}"]
+    for name, counts in content["parts"].items():
+        lines.append(f"  {name}: {amount(counts)}; by {', then '.join(counts['routes'])}")
     if content["not_included"]:
-        lines.append(f"  not included: {', '.join(content['not_included'])} (--part NAME)")  # type: ignore[arg-type]
-    lines.append(f"  to {content['path']} ({human(float(str(content['free_bytes'])))} free)")
+        lines.append(f"  not included: {', '.join(content['not_included'])} (--part NAME)")
+    lines.append(f"  to {content['path']} ({human(content['free_bytes'])} free)")
     return "\n".join(lines)
-
-
-def _counts(counts: dict[str, object]) -> str:
-    series = f"{counts['series']:,} series, " if counts["series"] else ""
-    unknown = f" and {counts['unknown_sizes']:,} of unknown size" if counts["unknown_sizes"] else ""
-    return f"{series}{counts['files']:,} files, {human(float(str(counts['bytes'])))}{unknown}"

@@ -7,6 +7,7 @@ import click
 from medfetch import catalog, runner, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
+from medfetch.progress import counted
 
 
 @click.command("verify")
@@ -21,6 +22,7 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
         recipe = catalog.load(name, session.settings.recipes)
         home = runner.home_of(recipe, session.resting)
         findings, count = [], 0
+        upkeep.settle(home)
         for file, finding in upkeep.check(home, content=content):
             count += 1
             if finding:
@@ -40,9 +42,10 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
                     runner.fulfil(recipe, made, settings, session.display())
         else:
             bad += len(findings)
+        again = " and fetched again" if repair and findings else ""
         session.out(
             {"event": "verify", "dataset": recipe.id, "files": count, "bad": len(findings), "repaired": repair},
-            f"{recipe.id}: {count:,} files, {len(findings)} bad{' and fetched again' if repair and findings else ''}",
+            f"{runner.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
         )
     if bad:
         raise IntegrityError(f"{bad} files are not as they should be", hint="--repair fetches them again")
