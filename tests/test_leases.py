@@ -112,7 +112,7 @@ def test_a_lease_that_cannot_be_read_is_void_after_a_silence(path: Path, content
     path.write_text(content)
     assert leases.owner(path) is None
     assert leases.take(path) is None
-    silent(path, leases.STALE * 2)
+    silent(path, leases.MOMENT * 2)
     assert leases.take(path) is not None
 
 
@@ -188,3 +188,15 @@ def test_of_many_that_find_a_dead_owner_exactly_one_wins(path: Path) -> None:
         racer.stdin.flush()
     problems = [racer.communicate()[1].decode() for racer in racers]
     assert problems == [""] * len(racers)
+
+
+def test_who_was_killed_while_clearing_holds_nobody_up_for_long(path: Path) -> None:
+    written(path)
+    silent(path, leases.STALE * 2)
+    clearing = path.with_name("lease.clearing")
+    clearing.touch()
+    assert leases.take(path) is None  # somebody is at it
+    silent(clearing, leases.MOMENT * 2)
+    found = [leases.take(path) for _ in range(2)]
+    assert found[-1] is not None
+    assert files(path) == {"lease"}
