@@ -208,7 +208,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
     _prepare(recipe, made.home)
     with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         tallies = reconcile(made, ledger)
-        content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_done": tallies["files_done"]}
+        content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_here": tallies["files_here"]}
         display.say("plan", content, describe(recipe, made, tallies))
         before = receipt.of_plan(made)
         if tallies["done"] == tallies["entries"] and before:
@@ -228,7 +228,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
 
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
-    here = f"; {counted(tallies['files_done'], 'file')} here" if tallies["files_done"] else ""
+    here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
     return f"{label(recipe)}: {amount(made.totals)}{here}"
 
 
@@ -238,14 +238,18 @@ def label(recipe: Recipe) -> str:
 
 
 def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
-    """Brings plan, ledger and disk together; the sum of the shards' tallies. ``look`` asks the disk for each file."""
+    """Brings plan, ledger and disk together; the sum of the shards' tallies.
+
+    ``look`` asks the disk for each file, and counts those in place as ``files_here``.
+    """
     sums: dict[str, int] = {}
     shards = made.shards
     for path in shards:
         with closing(Shard(path)) as shard:
             shard.move_to(ledger.path)
     if look:
-        ledger.lose(list(_lost(made.home, ledger, shards)))
+        lost, sums["files_here"] = _look(made.home, ledger, shards)
+        ledger.lose(lost)
     for path in shards:
         with closing(Shard(path)) as shard:
             if look:
@@ -255,17 +259,21 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int
     return sums
 
 
-def _lost(home: Home, ledger: Ledger, shards: list[Path]) -> Iterator[str]:
-    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
+def _look(home: Home, ledger: Ledger, shards: list[Path]) -> tuple[list[str], int]:
+    """Paths of the plan that the ledger has and the disk has not, or not in that size; and how many it has."""
     root = f"{home.root}{os.sep}"
+    lost, here = [], 0
     for file in ledger.files_of_plan(shards):
         try:
             found = os.stat(root + file.path)
-            if found.st_size == file.size and stat.S_ISREG(found.st_mode):
-                continue
+            whole = found.st_size == file.size and stat.S_ISREG(found.st_mode)
         except (FileNotFoundError, NotADirectoryError):
-            pass
-        yield file.path
+            whole = False
+        if whole:
+            here += 1
+        else:
+            lost.append(file.path)
+    return lost, here
 
 
 def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:

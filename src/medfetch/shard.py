@@ -303,6 +303,7 @@ class _Run:
             return
         self.flushed = time.monotonic()
         rows: list[Placed] = []
+        groups = {active.unit for active, _ in self.batch if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
             if self.batch:
@@ -327,7 +328,10 @@ class _Run:
             [active.row for active in complete],
             [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
         )
-        self.reporter.emit(Event("moved", files=len(rows)))
+        # An archive counts as one file, however many came out of it.
+        files = sum(isinstance(active.entry, RemoteFile) for active in complete)
+        files += sum(unit in groups for unit in (row.unit for row in rows))
+        self.reporter.emit(Event("moved", files=files))
         for active in complete:
             for leftover in active.leftovers:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)

@@ -349,6 +349,16 @@ class Ledger:
             )
             yield from map(_placed, self._db.execute(query))
 
+    def count(self, shards: Iterable[Path]) -> int:
+        """How many files of a plan there are."""
+        found = 0
+        for shard in shards:
+            self._db.execute("ATTACH ? AS s", (str(shard),))
+            query = "SELECT count(*) FROM s.entry e JOIN file f ON f.unit = e.key WHERE NOT f.bad"
+            found += self._db.execute(query).fetchone()[0]
+            self._db.execute("DETACH s")
+        return found
+
     def lose(self, paths: Iterable[str]) -> None:
         """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
         self._db.execute("BEGIN IMMEDIATE")

@@ -36,7 +36,8 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     for made in planning.all_of(home):
         tally = _tally(made)
         complete = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
-        state = "complete" if complete else "partial" if tally["files_done"] else "planned"
+        tally["files_here"] = _files_here(home, made)
+        state = "complete" if complete else "partial" if tally["files_here"] else "planned"
         plans.append(
             {
                 "plan": made.id, "state": state, "select": made.header["select"], "parts": sorted(made.header["parts"]),
@@ -75,6 +76,13 @@ def _tally(made: Plan) -> dict[str, int]:
             for key, value in shard.tally().items():
                 sums[key] = sums.get(key, 0) + value
     return sums
+
+
+def _files_here(home: Home, made: Plan) -> int:
+    if not home.ledger.exists():
+        return 0
+    with closing(Ledger(home.ledger)) as ledger:
+        return ledger.count(made.shards)
 
 
 def _failures(made: Plan, most: int = 5) -> list[str]:

@@ -8,7 +8,7 @@ from medfetch import cache, catalog, runner, upkeep
 from medfetch.cache import Home
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import MedfetchError
-from medfetch.progress import human
+from medfetch.progress import counted, human
 from medfetch.types import Recipe
 
 
@@ -29,11 +29,13 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             session.out({"dataset": name, "state": "absent"}, f"{name}: not in the cache")
             continue
         content = upkeep.status(home, recipe)
-        lines = [f"{name}: {content['state']}, {content['files']:,} files, {human(content['bytes'])} in {home.root}"]
+        what = f"{content['state']}, {counted(content['files'], 'file')}, {human(content['bytes'])}"
+        lines = [f"{name}: {what} in {home.root}"]
         for each in content["plans"]:
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in each["select"].items()) or "everything"
             stale = f"; stale: {each['stale']} (get --refresh)" if each["stale"] else ""
-            some = f"{each['missing']:,} of {each['entries']:,} series or files missing"
+            here = counted(each["files_here"], "file")
+            some = f"{here} here, {each['missing']:,} of {each['entries']:,} series or files missing"
             missing = some if each["missing"] else "nothing missing"
             lines.append(f"  {'+'.join(each['parts'])}, {asked}: {each['state']}, {missing}{stale}")
             lines += [f"    {failure}" for failure in each["failures"]]
