@@ -11,9 +11,6 @@ from typing import Any
 from medfetch.errors import RecipeError
 from medfetch.types import Selection
 
-DICOM_FACETS = ("subject", "study", "series", "modality", "body-part", "collection", "path")
-"""What sources of DICOM series can select by."""
-
 
 def only(locator: Mapping[str, Any], fields: Collection[str], where: str) -> None:
     """Raises RecipeError if a locator has a field that its source does not know."""

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from medfetch.errors import RecipeError, Refused, Retryable, Unreachable, UsageProblem
-from medfetch.sources import Net, _idc_index
+from medfetch.sources import Net, _dicom, _idc_index
 from medfetch.sources._idc_index import Condition, Series
 from medfetch.sources._listing import Object, bucket_address, list_objects, object_address, published_md5
-from medfetch.sources._locator import DICOM_FACETS, literal, only, strings, text, words
-from medfetch.sources._paths import component
+from medfetch.sources._locator import literal, only, strings, text, words
 from medfetch.types import Group, RemoteFile, Selection, Traits
 
 COLUMNS = {
@@ -55,7 +54,7 @@ class Idc:
             "idc": "https://{bucket}.s3.amazonaws.com",
             "idc_gcs": "https://storage.googleapis.com/{bucket}",
         },
-        facets=DICOM_FACETS,
+        facets=_dicom.FACETS,
         connections=64,
         offline=True,
     )
@@ -149,20 +148,12 @@ def _named(locator: Mapping[str, Any], field: str, where: str) -> Condition:
 
 
 def _group(series: Series) -> Group:
-    facets = {
-        "subject": series.patient,
-        "study": series.study,
-        "series": series.series,
-        "modality": series.modality,
-        "body-part": series.body_part,
-        "collection": series.collection,
-    }
     return Group(
-        path="/".join(component(name) for name in (series.patient, series.study, series.series)),
+        path=_dicom.folder(series),
         key=series.uuid,
         files=series.instances,
         size=round(series.megabytes * 1e6),
-        facets={name: value for name, value in facets.items() if value},
+        facets=_dicom.facets(series),
         context={"bucket": series.bucket, "gcs_bucket": series.gcs_bucket or GOOGLE_TWINS[series.bucket]},
     )
 

@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.sources import Net
-from medfetch.sources._locator import DICOM_FACETS, literal, only, strings, text, words
+from medfetch.sources import Net, _dicom
+from medfetch.sources._locator import literal, only, strings, text, words
 from medfetch.sources._nbia import ENDPOINTS, Nbia, Series, order
-from medfetch.sources._paths import component
 from medfetch.types import Group, RemoteFile, Selection, Traits, Unpack
 
 FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart"}
@@ -36,7 +35,7 @@ class Tcia:
     name: ClassVar[str] = "tcia"
     traits: ClassVar[Traits] = Traits(
         endpoints={name: f"https://{host}.cancerimagingarchive.net" for host, name in ENDPOINTS.items()},
-        facets=DICOM_FACETS,
+        facets=_dicom.FACETS,
         connections=8,
         patience=300,
         ranges=False,
@@ -168,16 +167,7 @@ def _all_found(wanted: Iterable[str], found: Iterable[Series], nbia: Nbia) -> No
 
 
 def _group(series: Series, nbia: Nbia) -> Group:
-    path = "/".join(component(name) for name in (series.patient, series.study, series.series))
-    facets = {
-        "subject": series.patient,
-        "study": series.study,
-        "series": series.series,
-        "modality": series.modality,
-        "body-part": series.body_part,
-        "collection": series.collection,
-    }
-    facets = {name: value for name, value in facets.items() if value}
+    path, facets = _dicom.folder(series), _dicom.facets(series)
     key = f"{nbia.host}:{series.series}"
     query = urlencode({"SeriesInstanceUID": series.series})
     archive = RemoteFile(
