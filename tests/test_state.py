@@ -18,7 +18,7 @@ from datasets import sha256
 from hypothesis import given
 from hypothesis import strategies as some
 
-from medfetch import cache, planning, state, upkeep
+from medfetch import cache, entries, planning, upkeep
 from medfetch.cache import Home
 from medfetch.errors import CacheError, DiskFull, IntegrityError, RecipeError, UsageProblem
 from medfetch.placing import Staged, place
@@ -96,7 +96,7 @@ groups = some.builds(
 
 @given(files | groups)
 def test_entries_are_the_same_after_writing_and_reading(entry: Entry) -> None:
-    assert state.load_entry(state.dump_entry(entry)) == entry
+    assert entries.load(entries.dump(entry)) == entry
 
 
 def test_a_plan_streams_back_in_its_order_and_is_cut_into_shards(home: Home) -> None:

@@ -7,7 +7,6 @@ A shard is one SQLite file owned by one worker at a time. ``entry`` holds what w
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from medfetch import entries
 from medfetch.cache import is_network
 from medfetch.errors import CacheError, DiskFull
-from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Unpack
+from medfetch.types import Assurance, Entry, Group
 
 TODO, DONE, FAILED = 0, 1, 2
 
@@ -68,12 +68,11 @@ def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
 
     Raises: CacheError where it is damaged or newer than this program.
     """
-    if path.exists() and not os.access(path, os.W_OK):
-        # A cache of somebody else's: it can be looked into, if nothing is made for that (WAL would make files).
-        address = f"file:{quote(str(path))}?immutable=1"
-        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    address = _address(path)
     try:
-        database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(address, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+        if address != str(path):
+            return database
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
         database.execute("PRAGMA synchronous = NORMAL")
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -88,69 +87,17 @@ def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
     return database
 
 
+def _address(path: Path) -> str:
+    """How SQLite is to open a database: one that may only be read without the files that WAL would make beside it."""
+    read_only = path.exists() and not os.access(path, os.W_OK)
+    return f"file:{quote(str(path))}?immutable=1" if read_only else str(path)
+
+
 def _failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFull:
     """SQLite's own error for a full disk or an unusable cache, as ours."""
     if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
         return DiskFull(f"{path}: the disk is full", hint="make room and run the same command again")
     return CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?")
-
-
-# -- entries as text ---------------------------------------------------------------------------------------------
-
-
-def _plain_file(file: RemoteFile) -> dict[str, Any]:
-    """A file as JSON types, without what is empty."""
-    content: dict[str, Any] = {"path": file.path, "key": file.key, "urls": file.urls}
-    optional = {
-        "size": file.size,
-        "checksums": [{"algorithm": checksum.algorithm, "hex": checksum.hex} for checksum in file.checksums],
-        "etag": file.etag,
-        "facets": file.facets,
-        "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into},
-        "dicom": file.dicom,
-        "credential": file.credential,
-        "pieces": [_plain_file(piece) for piece in file.pieces],
-    }
-    content.update((name, value) for name, value in optional.items() if value or (value == 0 and value is not False))
-    return content
-
-
-def _plain_group(group: Group) -> dict[str, Any]:
-    content: dict[str, Any] = {"path": group.path, "key": group.key, "files": group.files, "size": group.size}
-    content |= {"facets": group.facets, "context": group.context}
-    if group.archive:
-        content["archive"] = _plain_file(group.archive)
-    return content
-
-
-# One encoder for all: json.dumps with options makes a new one each time, which costs a third of a plan.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-
-
-def dump_entry(entry: Entry) -> str:
-    return _encode(_plain_group(entry) if isinstance(entry, Group) else _plain_file(entry))
-
-
-def load_entry(body: str) -> Entry:
-    content = json.loads(body)
-    return _file(content) if "urls" in content else _group(content)
-
-
-def _file(content: dict[str, Any]) -> RemoteFile:
-    content = content | {
-        "urls": tuple(content["urls"]),
-        "checksums": tuple(Checksum(**checksum) for checksum in content.get("checksums", ())),
-        "pieces": tuple(_file(piece) for piece in content.get("pieces", ())),
-    }
-    if "unpack" in content:
-        content["unpack"] = Unpack(**content["unpack"])
-    return RemoteFile(**content)
-
-
-def _group(content: dict[str, Any]) -> Group:
-    if "archive" in content:
-        content["archive"] = _file(content["archive"])
-    return Group(**content)
 
 
 def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
@@ -166,7 +113,10 @@ def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
         database.executescript(f"BEGIN;{';'.join(SHARD)};PRAGMA user_version = {len(SHARD)};")
         database.executemany(
             "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-            ((part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, dump_entry(e)) for part, e in rows),
+            (
+                (part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, entries.dump(e))
+                for part, e in rows
+            ),
         )
         database.execute("COMMIT")
     except sqlite3.OperationalError as error:
@@ -193,11 +143,11 @@ class Shard:
         rows = self._db.execute(
             "SELECT id, part, body FROM entry WHERE state != ? AND id > ? ORDER BY id LIMIT ?", (DONE, after, limit)
         )
-        return [(row, part, load_entry(body)) for row, part, body in rows]
+        return [(row, part, entries.load(body)) for row, part, body in rows]
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         for part, body in self._db.execute("SELECT part, body FROM entry ORDER BY id"):
-            yield part, load_entry(body)
+            yield part, entries.load(body)
 
     def placed_of(self, unit: str) -> list[tuple[str, str | None, int]]:
         """(path, key, size) of the files of a unit that wait for the ledger."""
@@ -246,16 +196,16 @@ class Shard:
         """Entries, files and bytes by state; bytes where known."""
         counts = dict.fromkeys(("entries", "done", "failed", "files", "files_done", "bytes", "bytes_done"), 0)
         query = "SELECT state, count(*), sum(coalesce(files, 1)), sum(coalesce(size, 0)) FROM entry GROUP BY state"
-        for state, entries, files, size in self._db.execute(query):
-            counts["entries"] += entries
+        for state, number, files, size in self._db.execute(query):
+            counts["entries"] += number
             counts["files"] += files
             counts["bytes"] += size
             if state == DONE:
-                counts["done"] += entries
+                counts["done"] += number
                 counts["files_done"] += files
                 counts["bytes_done"] += size
             elif state == FAILED:
-                counts["failed"] += entries
+                counts["failed"] += number
         return counts
 
     def failures(self, limit: int) -> list[tuple[str, str, int]]:
@@ -333,7 +283,7 @@ class Ledger:
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (key TEXT PRIMARY KEY) WITHOUT ROWID")
         self._db.execute("DELETE FROM wanted")
         for shard in shards:
-            self._db.execute("ATTACH ? AS s", (str(shard),))
+            self._db.execute("ATTACH ? AS s", (_address(shard),))
             try:
                 if ordered:
                     self._db.execute("INSERT OR IGNORE INTO wanted SELECT key FROM s.entry")
@@ -353,7 +303,7 @@ class Ledger:
         """How many files of a plan there are."""
         found = 0
         for shard in shards:
-            self._db.execute("ATTACH ? AS s", (str(shard),))
+            self._db.execute("ATTACH ? AS s", (_address(shard),))
             query = "SELECT count(*) FROM s.entry e JOIN file f ON f.unit = e.key WHERE NOT f.bad"
             found += self._db.execute(query).fetchone()[0]
             self._db.execute("DETACH s")
