@@ -33,6 +33,7 @@ def test_one_takes_it_and_gives_it_back(path: Path) -> None:
     assert not leases.is_dead(path)
     lease.release()
     assert leases.owner(path) is None
+    assert not leases.is_dead(path)
     again = leases.take(path)
     assert again is not None
     assert again.token != lease.token

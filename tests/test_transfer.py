@@ -12,7 +12,7 @@ import json
 import random
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from servers import (
     Reset,
     Script,
     Server,
+    Step,
     chunked,
     cut,
     endless,
@@ -40,6 +41,7 @@ from medfetch import partial
 from medfetch.config import Settings
 from medfetch.errors import DiskFull, IntegrityError, MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts
+from medfetch.net.layers import Getter
 from medfetch.net.stack import bytes_getter
 from medfetch.transfer import Fetched, Terms, fetch_file
 from medfetch.types import Assurance, Checksum, RemoteFile, Traits
@@ -83,7 +85,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(
-            cache=folder, tries=3, backoff=0.01, patience=1, reserve=0, netrc=folder / "netrc", user_agent="test/1"
+            cache=folder, tries=3, backoff=0.01, patience=30, reserve=0, netrc=folder / "netrc", user_agent="test/1"
         )
         self.hosts = NotedPauses(folder / "hosts")
         self.clock = Clock()
@@ -95,13 +97,15 @@ class Bench:
         self.said: list[str] = []
         self.at_said: Callable[[], None] = lambda: None
 
-    def fetch(self, file: RemoteFile, *, ranges: bool = True) -> Fetched:
+    def getter(self) -> Getter:
+        return bytes_getter(self.settings, Traits(), self.hosts, self.clock)
+
+    def fetch(self, file: RemoteFile, *, ranges: bool = True, getter: Getter | None = None) -> Fetched:
         terms = Terms(
             self.settings.tries, self.settings.backoff, self.settings.reserve, ranges, self.clock, self._count,
             lambda count: None, self._say,
         )  # fmt: skip
-        getter = bytes_getter(self.settings, Traits(), self.hosts, self.clock)
-        return fetch_file(file, self.partial, getter, self.hosts, terms)
+        return fetch_file(file, self.partial, getter or self.getter(), self.hosts, terms)
 
     def _count(self, count: int) -> None:
         self.received += count
@@ -212,7 +216,6 @@ def test_an_empty_file(bench: Bench, server: Server) -> None:
 
 CUTS = {
     "length": cut(serve(BODY, etag=ETAG), HALF),
-    "reset": cut(serve(BODY, etag=ETAG), HALF, Pause(0.2), Reset()),
     "chunked": chunked(BODY[:HALF], f"ETag: {ETAG}", end=False),
 }
 
@@ -225,6 +228,19 @@ def test_a_cut_body_goes_on_where_it_ended(bench: Bench, server: Server, way: st
     asked = server.asked
     assert ranges(asked) == [WHOLE, (REST, ETAG)]
     assert asked[1].sent == SIZE - HALF
+
+
+def test_a_reset_goes_on_where_it_ended(bench: Bench, server: Server) -> None:
+    def reset(asked: Asked) -> Iterator[Step]:
+        yield from cut(serve(BODY, etag=ETAG), HALF)(asked)
+        # A reset also takes back what the client has not read yet.
+        while len(bench.kept() or b"") < HALF:
+            yield Pause(0.01)
+        yield Reset()
+
+    url = server.script("/f", reset, serve(BODY, etag=ETAG))
+    bench.check_whole(bench.fetch(bare(url)), Assurance.FIRST_SEEN)
+    assert ranges(server.asked) == [WHOLE, (REST, ETAG)]
 
 
 @pytest.mark.parametrize("kind", [known, sized])
@@ -309,6 +325,13 @@ def test_a_listing_vouches_for_no_partial_of_another_address(bench: Bench, serve
     bench.leave(OTHER[:HALF], "http://other.example/f", '"other"')
     bench.check_whole(bench.fetch(replace(sized(url), etag=ETAG)), Assurance.SIZE_ONLY)
     assert ranges(server.asked) == [WHOLE]
+
+
+def test_a_note_without_bytes_vouches_for_no_later_ones(bench: Bench, server: Server) -> None:
+    url = server.script("/f", cut(serve(OTHER), HALF), serve(BODY))
+    bench.leave(b"", url, ETAG)
+    bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
+    assert ranges(server.asked) == [WHOLE, WHOLE]
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 1}', "\udcff"])
@@ -402,7 +425,7 @@ def test_a_range_of_another_total_is_another_object(bench: Bench, server: Server
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_shorter_range_than_asked_goes_on_after_it(bench: Bench, server: Server, kind) -> None:
     # RFC 9110, 15.3.7: a server may send only a part of what was asked for.
-    def at_most(asked: Asked):
+    def at_most(asked: Asked) -> Iterable[Step]:
         start = int(asked.headers["range"].removeprefix("bytes=").rstrip("-"))
         end = min(start + 200_000, SIZE)
         return partly(f"bytes {start}-{end - 1}/{SIZE}", BODY[start:end], f"ETag: {ETAG}")(asked)
@@ -597,17 +620,17 @@ TRICKLE = [step for at in range(100) for step in (BODY[at : at + 1], Pause(0.1))
     ids=["before the head", "mid-body", "trickle"],
 )
 def test_a_stalled_transfer_is_taken_up_again(bench: Bench, server: Server, slow: Script) -> None:
+    bench.settings = replace(bench.settings, patience=1)
     url = server.script("/f", slow, serve(BODY, etag=ETAG))
     bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
-    assert len(server.asked) == 2
-    assert len(bench.said) == 1
+    assert len(server.asked) >= 2
     assert "stalled" in bench.said[0]
 
 
 def test_a_stop_ends_a_stalled_transfer_and_keeps_the_partial(bench: Bench, server: Server) -> None:
-    def stop_then_stall(asked: Asked):
+    def stop_then_stall(asked: Asked) -> Iterator[Step]:
         yield from cut(serve(BODY, etag=ETAG), HALF)(asked)
-        while not bench.partial.exists() or bench.partial.stat().st_size < HALF:
+        while len(bench.kept() or b"") < HALF:
             yield Pause(0.01)
         bench.clock.set()
         yield Pause(30)
@@ -617,6 +640,7 @@ def test_a_stop_ends_a_stalled_transfer_and_keeps_the_partial(bench: Bench, serv
         bench.fetch(known(url))
     assert bench.kept() == BODY[:HALF]
     assert len(server.asked) == 1
+    assert bench.said == []
 
 
 # -- wrong bytes --------------------------------------------------------------------------------------------------
@@ -761,9 +785,14 @@ def test_bytes_after_the_announced_end_are_not_read(bench: Bench, server: Server
 
 
 def test_bytes_after_the_announced_end_are_no_answer_to_the_next_request(bench: Bench, server: Server) -> None:
-    both = raw(head("200 OK", f"Content-Length: {HALF}", "Connection: keep-alive"), BODY[:HALF], PAGE, Keep())
-    url = server.script("/f", both, serve(BODY))
-    bench.check_whole(bench.fetch(replace(known(url), etag=None)), Assurance.PUBLISHED)
+    surplus = head("200 OK", f"Content-Length: {SIZE}") + OTHER
+    lines = [f"Content-Length: {SIZE}", "Connection: keep-alive"]
+    getter = bench.getter()
+    for path in ("/f", "/g"):
+        url = server.script(path, raw(head("200 OK", *lines), BODY + surplus, Keep()))
+        bench.check_whole(bench.fetch(bare(url), getter=getter), Assurance.FIRST_SEEN)
+        bench.received = 0
+        bench.partial.unlink()
 
 
 @pytest.mark.parametrize("kind", [known, sized])
@@ -846,6 +875,14 @@ def test_an_encoded_rest_is_not_appended(bench: Bench, server: Server, kind) -> 
     bench.leave(BODY[:HALF], url, ETAG)
     bench.check_whole(bench.fetch(kind(url)), KINDS[kind])
     assert ranges(server.asked)[-1] == WHOLE
+
+
+def test_an_encoded_rest_of_a_gz_file_is_not_appended(bench: Bench, server: Server) -> None:
+    rest = partly(f"bytes {HALF}-{SIZE - 1}/{SIZE}", OTHER[HALF:], ENCODED, f"ETag: {ETAG}")
+    url = server.script("/f", rest, serve(GZIPPED))
+    bench.leave(GZIPPED[:HALF], url, ETAG)
+    bench.check_whole(bench.fetch(gz(url, bare)), Assurance.FIRST_SEEN, GZIPPED)
+    assert ranges(server.asked) == [(REST, ETAG), WHOLE]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -954,11 +991,10 @@ def test_credentials_stay_with_their_host(bench: Bench, server: Server, other: S
 def test_credentials_do_not_come_back_with_the_next_file(bench: Bench, server: Server) -> None:
     bench.settings.netrc.write_text("machine 127.0.0.1 login user password secret\n")
     bench.settings.netrc.chmod(0o600)
-    getter = bytes_getter(bench.settings, Traits(), bench.hosts, bench.clock)
-    terms = Terms(3, 0.01, 0, True, bench.clock, lambda _: None, lambda _: None, bench.said.append)
+    getter = bench.getter()
     for path, credential in (("/f", "netrc:127.0.0.1"), ("/g", None)):
         url = server.script(path, serve(BODY, keep=True))
-        fetch_file(replace(known(url), credential=credential), bench.partial, getter, bench.hosts, terms)
+        bench.fetch(replace(known(url), credential=credential), getter=getter)
         bench.partial.unlink()
     assert ["authorization" in asked.headers for asked in server.asked] == [True, False]
 

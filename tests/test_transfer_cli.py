@@ -65,7 +65,7 @@ def other() -> Iterator[Server]:
 def medfetch(tmp_path: Path, home: Path, cache: Path) -> Run:
     """The real command, with no endpoint replaced."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
-    settings = {"CACHE": cache, "RECIPES": home, "TRIES": 3, "BACKOFF": 0.01, "PATIENCE": 1, "RESERVE": 0}
+    settings = {"CACHE": cache, "RECIPES": home, "TRIES": 3, "BACKOFF": 0.01, "PATIENCE": 3, "RESERVE": 0}
     return Medfetch(home, environment | {f"MEDFETCH_{name}": str(value) for name, value in settings.items()})
 
 
