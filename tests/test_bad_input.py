@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -352,44 +353,37 @@ def test_a_cache_where_a_file_is(run: Run, tmp_path: Path, box: Sandbox) -> None
 
 
 @pytest.fixture
-def as_nobody(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+def as_nobody() -> tuple[str, ...]:
     """The command that makes a process somebody else's, for whom file modes count; nothing where they count anyway."""
     if os.geteuid():
-        yield ()
-        return
-    above = [folder for folder in tmp_path.parents if folder.stat().st_uid == 0 and not folder.stat().st_mode & 1]
-    modes = {folder: folder.stat().st_mode for folder in (*above, tmp_path)}
-    for folder in modes:
-        folder.chmod(modes[folder] | 0o111)
-    try:
-        if subprocess.run([*NOBODY, sys.executable, "-c", "import medfetch"], capture_output=True).returncode:
-            pytest.skip("nobody cannot run medfetch here (setpriv): run the tests as somebody else than root")
-        yield NOBODY
-    finally:
-        for folder, mode in modes.items():
-            folder.chmod(mode)
+        return ()
+    if subprocess.run([*NOBODY, sys.executable, "-c", "import medfetch"], capture_output=True).returncode:
+        pytest.skip("nobody cannot run medfetch here (setpriv): run the tests as somebody else than root")
+    return NOBODY
 
 
-def test_a_cache_that_may_not_be_written(
-    run: Run, tmp_path: Path, cache: Path, box: Sandbox, as_nobody: tuple[str, ...]
-) -> None:
-    cache.mkdir(mode=0o755)
-    if not as_nobody:
-        cache.chmod(0o555)
-    ran = run(*SMALL, code=1, wrap=as_nobody, HOME="/")
-    says(ran, f"the cache at {cache} cannot be used", "hint: choose another")
-    assert box.stats.requests == 0
-    cache.chmod(0o755)
-    run(*SMALL)
-    # What is there can be asked for where nothing can be written.
-    for path in (cache, *cache.rglob("*")):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    for arguments in (["path", COLLECTION], ["status", COLLECTION], ["verify", COLLECTION]):
-        run(*arguments, wrap=as_nobody, HOME="/")
-    ran = run("get", COLLECTION, "-s", "modality=CT", "--limit", 1, code=1, wrap=as_nobody, HOME="/")
-    says(ran, str(cache), "hint:")
-    for path in (cache, *cache.rglob("*")):
-        path.chmod(0o777)
+def test_a_cache_that_may_only_be_read(run: Run, box: Sandbox, as_nobody: tuple[str, ...]) -> None:
+    # Not below pytest's own folders: nobody else may enter those.
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        cache = Path(above, "cache")
+        cache.mkdir(mode=0o555)
+        elsewhere = {"MEDFETCH_CACHE": str(cache), "MEDFETCH_RECIPES": above, "HOME": above}
+        ran = run(*SMALL, code=1, wrap=as_nobody, **elsewhere)
+        says(ran, f"the cache at {cache} cannot be used", "hint: choose another")
+        assert box.stats.requests == 0
+        cache.chmod(0o755)
+        run(*SMALL, **elsewhere)
+        for path in (cache, *cache.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            for verb in ("path", "status", "verify"):
+                run(verb, COLLECTION, wrap=as_nobody, **elsewhere)
+            ran = run("get", COLLECTION, "-s", "modality=CT", "--limit", 1, code=1, wrap=as_nobody, **elsewhere)
+            says(ran, str(cache), "hint:")
+        finally:
+            for path in (cache, *cache.rglob("*")):
+                path.chmod(0o755)
 
 
 def test_a_damaged_ledger_is_named(run: Run, cache: Path) -> None:
