@@ -785,11 +785,10 @@ def test_bytes_after_the_announced_end_are_not_read(bench: Bench, server: Server
 
 
 def test_bytes_after_the_announced_end_are_no_answer_to_the_next_request(bench: Bench, server: Server) -> None:
-    surplus = head("200 OK", f"Content-Length: {SIZE}") + OTHER
     lines = [f"Content-Length: {SIZE}", "Connection: keep-alive"]
     getter = bench.getter()
     for path in ("/f", "/g"):
-        url = server.script(path, raw(head("200 OK", *lines), BODY + surplus, Keep()))
+        url = server.script(path, raw(head("200 OK", *lines), BODY + PAGE, Keep()))
         bench.check_whole(bench.fetch(bare(url), getter=getter), Assurance.FIRST_SEEN)
         bench.received = 0
         bench.partial.unlink()
