@@ -379,6 +379,9 @@ def test_a_cache_that_may_only_be_read(run: Run, box: Sandbox, as_nobody: tuple[
         try:
             for verb in ("path", "status", "verify"):
                 run(verb, COLLECTION, wrap=as_nobody, **elsewhere)
+            asked = box.stats.requests
+            assert run(*SMALL, "--json", wrap=as_nobody, **elsewhere).last["files"] == 2
+            assert box.stats.requests == asked
             ran = run("get", COLLECTION, "-s", "modality=CT", "--limit", 1, code=1, wrap=as_nobody, **elsewhere)
             says(ran, str(cache), "hint:")
         finally:
