@@ -417,6 +417,7 @@ def test_two_archives_with_one_member_name_are_refused(run: Run, home: Path, cac
 
 
 def test_two_gets_at_once_share_the_work(run: Run, box: Sandbox, cache: Path) -> None:
+    box.add(Fault(match=r"\.dcm$", rate=60_000, times=None))  # long enough for both to be at it
     arguments = ("get", COLLECTION, "-s", "subject=LIDC-IDRI-0001", "--json")
     both = [run.start(*arguments) for _ in range(2)]
     outputs = [process.communicate(timeout=100) for process in both]
