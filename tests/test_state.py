@@ -38,10 +38,15 @@ def group(name: str, files: int = 2, size: int | None = 100, **facets: str) -> G
     return Group(f"p/s/{name}", f"key-{name}", files, size, facets)
 
 
+ONE = entries.unit(group("1"))
+OTHER = replace(group("1"), key="other")
+"""The same place under another key, as another route or another version has it."""
+
+
 def build(
-    home: Home, *entries: Entry, plan: str = "plan", selection: Selection | None = None, part: str = "all"
+    home: Home, *planned: Entry, plan: str = "plan", selection: Selection | None = None, part: str = "all"
 ) -> Plan:
-    pairs = ((part, entry) for entry in entries)
+    pairs = ((part, entry) for entry in planned)
     return planning.build(home, plan, pairs, selection or Selection(), lambda: {"made": "now"}, lambda: None)
 
 
@@ -198,7 +203,7 @@ def test_paths_that_no_dataset_may_have(home: Home, path: str) -> None:
 def test_what_is_done_and_failed_is_remembered(home: Home, ledger: Ledger) -> None:
     made = build(home, group("1"), group("2", files=3), group("3"))
     with closing(Shard(made.shards[0])) as shard:
-        shard.record([placed("p/s/1/a", "key-1")], [1], [(2, "gone", 1)])
+        shard.record([placed("p/s/1/a", ONE)], [1], [(2, "gone", 1)])
         assert shard.tally() == {
             "entries": 3, "done": 1, "failed": 1, "files": 7, "files_done": 2, "bytes": 300, "bytes_done": 100,
         }  # fmt: skip
@@ -215,23 +220,23 @@ def test_what_is_done_and_failed_is_remembered(home: Home, ledger: Ledger) -> No
 
 def test_what_is_lost_is_to_be_done_again_until_it_is_back(home: Home, ledger: Ledger) -> None:
     made = build(home, group("1"))
-    finish(made, ledger, placed("p/s/1/a", "key-1"), placed("p/s/1/b", "key-1"), done=(1,))
+    finish(made, ledger, placed("p/s/1/a", ONE), placed("p/s/1/b", ONE), done=(1,))
     ledger.lose(["p/s/1/a"])
     with closing(Shard(made.shards[0])) as shard:
         shard.move_to(ledger.path)  # what was handed over once is not handed over again
         shard.reopen(ledger.path)
         assert shard.tally()["done"] == 0
-    assert [path for path, _, _ in ledger.files_of("key-1")] == ["p/s/1/b"]
-    assert ledger.find("p/s/1/a", "key-1") is not None  # its digest is kept
-    finish(made, ledger, placed("p/s/1/a", "key-1"), done=(1,))
-    assert len(ledger.files_of("key-1")) == 2
+    assert [path for path, _, _ in ledger.files_of(ONE)] == ["p/s/1/b"]
+    assert ledger.find("p/s/1/a", ONE) is not None  # its digest is kept
+    finish(made, ledger, placed("p/s/1/a", ONE), done=(1,))
+    assert len(ledger.files_of(ONE)) == 2
     assert ledger.totals()["files"] == 2
 
 
 def test_a_file_may_belong_to_two_entries(home: Home, ledger: Ledger) -> None:
-    one, two = build(home, group("1"), plan="one"), build(home, replace(group("1"), key="other"), plan="two")
-    finish(one, ledger, placed("p/s/1/a", "key-1"), done=(1,))
-    finish(two, ledger, placed("p/s/1/a", "other", source="tcia"), done=(1,))
+    one, two = build(home, group("1"), plan="one"), build(home, OTHER, plan="two")
+    finish(one, ledger, placed("p/s/1/a", ONE), done=(1,))
+    finish(two, ledger, placed("p/s/1/a", entries.unit(OTHER), source="tcia"), done=(1,))
     for made in (one, two):
         assert [file.path for file in ledger.files_of_plan(made.shards)] == ["p/s/1/a"]
         assert [file.path for file in ledger.files_of_plan(made.shards, ordered=True)] == ["p/s/1/a"]
@@ -245,14 +250,14 @@ def test_a_file_may_belong_to_two_entries(home: Home, ledger: Ledger) -> None:
 
 
 def test_other_bytes_under_a_name_take_it_from_its_former_entry(home: Home, ledger: Ledger) -> None:
-    old, new = build(home, group("1"), plan="old"), build(home, replace(group("1"), key="newer"), plan="new")
-    finish(old, ledger, placed("p/s/1/a", "key-1"), placed("p/s/1/b", "key-1"), done=(1,))
-    finish(new, ledger, placed("p/s/1/a", "newer", b"changed"), done=(1,))
+    old, new = build(home, group("1"), plan="old"), build(home, OTHER, plan="new")
+    finish(old, ledger, placed("p/s/1/a", ONE), placed("p/s/1/b", ONE), done=(1,))
+    finish(new, ledger, placed("p/s/1/a", entries.unit(OTHER), b"changed"), done=(1,))
     assert [file.path for file in ledger.files_of_plan(old.shards)] == ["p/s/1/b"]
     with closing(Shard(old.shards[0])) as shard:
         shard.reopen(ledger.path)
         assert shard.tally()["done"] == 0
-    found = ledger.find("p/s/1/a", "key-1")
+    found = ledger.find("p/s/1/a", ONE)
     assert found is not None
     assert found.sha256 == sha256(b"changed")
 
@@ -327,7 +332,7 @@ def test_without_hard_links_copies_are_made(
     home: Home, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     made = build(home, group("1", files=1))
-    finish(made, ledger, place(home, None, "key-1", staged(home, b"data", "p/s/1/a"), never), done=(1,))
+    finish(made, ledger, place(home, None, ONE, staged(home, b"data", "p/s/1/a"), never), done=(1,))
 
     def refuse(*paths: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -346,7 +351,7 @@ def test_without_hard_links_copies_are_made(
 def test_gc_takes_leftovers_only(home: Home, ledger: Ledger) -> None:
     kept, idle = build(home, group("1"), plan="kept"), build(home, group("2"), plan="idle")
     with closing(Shard(kept.shards[0])) as shard:
-        shard.record([placed("p/s/1/a", "key-1")], (), ())  # as a killed run left it
+        shard.record([placed("p/s/1/a", ONE)], (), ())  # as a killed run left it
     (home.partial / "00000-1.gone-2-3.d").mkdir()
     (home.partial / "00000-1.gone-2-3.d" / "half").write_bytes(bytes(10))
     (home.partial / "00000-1.gone-2-3.part").write_bytes(bytes(20))
@@ -360,7 +365,7 @@ def test_gc_takes_leftovers_only(home: Home, ledger: Ledger) -> None:
     os.utime(making, (0, 0))
     upkeep.collect(home)
     assert not making.exists()
-    assert [path for path, _, _ in ledger.files_of("key-1")] == ["p/s/1/a"]
+    assert [path for path, _, _ in ledger.files_of(ONE)] == ["p/s/1/a"]
 
 
 def test_nothing_is_removed_while_somebody_works_there(home: Home) -> None:

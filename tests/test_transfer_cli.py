@@ -168,7 +168,6 @@ def test_what_cannot_is_refused(medfetch: Run, home: Path, cache: Path, server: 
     assert len(server.of("/good")) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="entries are told apart by their key, which is the digest here")
 def test_two_files_of_the_same_content(medfetch: Run, home: Path, cache: Path, server: Server) -> None:
     files = [{**known("scan.bin", server.script(f"/{name}", serve(BODY))), "path": name} for name in ("a", "b")]
     get(medfetch, home, *files, code=0)

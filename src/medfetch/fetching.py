@@ -5,7 +5,6 @@ It brings together a route's source, its network and the transfer function; it m
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, dicom, sources, unpack
+from medfetch import cache, dicom, entries, sources, unpack
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
@@ -111,7 +110,7 @@ class Fetching:
     def series(self, group: Group, archive: RemoteFile, route: Mapping[str, Any]) -> Files:
         """A series that a host zips on the fly: its good instances, and what is wrong with the others."""
         fetched = self._fetch(archive, route)
-        staging = self._staging(archive.key)
+        staging = self._staging(archive)
         try:
             series = unpack.extract_series([fetched.path], staging, name=group.path, **self._bounds())
         except IntegrityError:
@@ -136,7 +135,7 @@ class Fetching:
             self.settings.tries, self.settings.backoff, self.settings.reserve, source.traits.ranges, self.stop,
             self.reporter.received, self.pace.take, self._said(file.path),
         )  # fmt: skip
-        return fetch_file(file, self._partial(file.key), getter, self.hosts, terms)
+        return fetch_file(file, self._partial(file), getter, self.hosts, terms)
 
     def _staged(self, file: RemoteFile, fetched: Fetched, path: str, route: Mapping[str, Any]) -> Staged:
         return Staged(
@@ -153,7 +152,7 @@ class Fetching:
 
     def _unpacked(self, file: RemoteFile, pieces: list[Fetched], route: Mapping[str, Any]) -> Files:
         assert file.unpack is not None
-        staging = self._staging(file.key)
+        staging = self._staging(file)
         paths = [piece.path for piece in pieces]
         members = unpack.extract(paths, file.unpack.kind, staging, name=file.path, **self._bounds())
         # The archive's digest vouches for its members.
@@ -172,8 +171,8 @@ class Fetching:
 
     def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
         """Several pieces as the one file that they are; they themselves stay until it is in place."""
-        # Not under the file's key, which may be the first piece's too.
-        joined = self._partial(f"joined {file.key}")
+        # Not under the file's own name, which may be the first piece's too.
+        joined = self._partial(replace(file, key=f"joined {file.key}"))
         with disk_errors(joined), open(joined, "wb") as whole:
             for piece in pieces:
                 with open(piece.path, "rb") as part:
@@ -199,12 +198,12 @@ class Fetching:
 
     # -- temporary names -----------------------------------------------------------------------------------------
 
-    def _stem(self, key: str) -> str:
-        return f"{self.prefix}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    def _stem(self, file: RemoteFile) -> str:
+        return f"{self.prefix}-{entries.unit(file)}"
 
-    def _partial(self, key: str) -> Path:
+    def _partial(self, file: RemoteFile) -> Path:
         """This owner's partial for a file; bytes of a former owner are taken over."""
-        stem = self._stem(key)
+        stem = self._stem(file)
         mine = self.home.partial / f"{stem}.{self.token}{PARTIAL}"
         if (orphan := self.orphans.pop(stem, None)) and not mine.exists():
             with disk_errors(mine):
@@ -222,8 +221,8 @@ class Fetching:
                 else:
                     shutil.copyfile(old, new)
 
-    def _staging(self, key: str) -> Path:
-        staging = self.home.partial / f"{self._stem(key)}.{self.token}{STAGING}"
+    def _staging(self, file: RemoteFile) -> Path:
+        staging = self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"
         with disk_errors(staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)

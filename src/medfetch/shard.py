@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medfetch import entries
 from medfetch.cache import Home, disk_errors, sync_folder
 from medfetch.config import Settings
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
@@ -68,7 +69,7 @@ class Active:
     part: str
     entry: Entry
     unit: str
-    """The key under which the plan knows it, whatever route it comes by."""
+    """What the plan knows it by (``entries.unit``), whatever route it comes by."""
     route: int = 0
     open: int = 0
     """Tasks under way or queued."""
@@ -177,7 +178,7 @@ class _Run:
             self.exhausted = not rows
             for row, part, entry in rows:
                 self.after = row
-                active = Active(row, part, entry, entry.key)
+                active = Active(row, part, entry, entries.unit(entry))
                 if isinstance(entry, Group):
                     self._look_up(active)
                 self._start(active)

@@ -52,7 +52,7 @@ class Placed:
 
     path: str
     unit: str
-    """The key of the entry it belongs to; a file may belong to several, as a series does that came by two routes."""
+    """The entry that it belongs to (``entries.unit``); to several, as a series does that came by two routes."""
     key: str | None
     size: int
     sha256: str
@@ -114,7 +114,7 @@ def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
         database.executemany(
             "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
             (
-                (part, e.key, e.path, e.files if isinstance(e, Group) else 1, e.size, entries.dump(e))
+                (part, entries.unit(e), e.path, e.files if isinstance(e, Group) else 1, e.size, entries.dump(e))
                 for part, e in rows
             ),
         )

@@ -8,12 +8,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, leases, planning, receipt, verify
+from medfetch import cache, entries, leases, planning, receipt, verify
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -56,17 +56,15 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
 
 def settle(home: Home) -> None:
     """Enters into the ledger what a killed run had placed but not handed over yet; not while one is at work."""
-    with suppress(CacheError, OSError):  # a cache that may only be read is looked at as it is
-        if not home.plans.exists() or not (lease := leases.take(home.lease)):
-            return
-        try:
+    if not home.plans.exists():
+        return
+    # A cache that may only be read is looked at as it is.
+    with suppress(CacheError, OSError), _alone(home) as alone:
+        if alone:
             with closing(Ledger(home.ledger)) as ledger:
-                for made in planning.all_of(home):
-                    for path in made.shards:
-                        with closing(Shard(path)) as shard:
-                            shard.move_to(ledger.path)
-        finally:
-            lease.release()
+                for path in [path for made in planning.all_of(home) for path in made.shards]:
+                    with closing(Shard(path)) as shard:
+                        shard.move_to(ledger.path)
 
 
 def _tally(made: Plan) -> dict[str, int]:
@@ -170,7 +168,7 @@ def missing_instances(home: Home) -> Iterator[Finding]:
         for made in fulfilled(home):
             for _, entry in made.entries():
                 wanted = getattr(entry, "files", None)
-                have = len(ledger.files_of(entry.key)) if wanted else 0
+                have = len(ledger.files_of(entries.unit(entry))) if wanted else 0
                 if wanted and have < wanted:
                     yield Finding(entry.path, f"{have} of {wanted} instances")
 
@@ -218,18 +216,36 @@ def remove(home: Home) -> None:
 
     Raises: UsageProblem while a ``get`` is at work there.
     """
-    if home.lease.exists() and not leases.is_dead(home.lease):
-        raise UsageProblem(f"another medfetch is at work in {home.root}", hint="wait for it, or stop it")
-    shutil.rmtree(home.root)
+    with _alone(home) as alone:
+        if not alone:
+            raise UsageProblem(f"another medfetch is at work in {home.root}", hint="wait for it, or stop it")
+        shutil.rmtree(home.root)
     with suppress(OSError):
         home.root.parent.rmdir()
 
 
 def collect(home: Home) -> dict[str, int]:
-    """Removes what interrupted work left: partial bytes, plans never begun, dead leases; files and bytes freed."""
+    """Removes what interrupted work left: partial bytes, plans never begun, dead leases; files and bytes freed.
+
+    Where a ``get`` is at work nothing is touched.
+    """
+    with _alone(home) as alone:
+        return _collect(home) if alone else {"files": 0, "bytes": 0}
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[bool]:
+    """Keeps every ``get`` out of a home meanwhile; False where one is at work."""
+    lease = leases.take(home.lease)
+    try:
+        yield lease is not None
+    finally:
+        if lease:
+            lease.release()
+
+
+def _collect(home: Home) -> dict[str, int]:
     freed = {"files": 0, "bytes": 0}
-    if home.lease.exists() and not leases.is_dead(home.lease):
-        return freed
     for path in home.partial.glob("*"):
         for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
             freed["files"] += 1
@@ -239,7 +255,7 @@ def collect(home: Home) -> dict[str, int]:
         for folder in home.plans.glob("*"):
             if not _in_use(folder, ledger):
                 shutil.rmtree(folder)
-    for path in [home.lease, *home.plans.glob("*/*.lease")]:
+    for path in home.plans.glob("*/*.lease"):
         if path.exists() and leases.is_dead(path):
             path.unlink()
     return freed
