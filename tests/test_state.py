@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +18,10 @@ from datasets import sha256
 from hypothesis import given
 from hypothesis import strategies as some
 
-from medfetch import cache, entries, planning, upkeep
+from medfetch import cache, entries, placing, planning, upkeep
 from medfetch.cache import Home
 from medfetch.errors import CacheError, DiskFull, IntegrityError, RecipeError, UsageProblem
-from medfetch.placing import Staged, place
+from medfetch.placing import Staged, accept
 from medfetch.planning import Plan
 from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Selection, Unpack
@@ -58,7 +58,7 @@ def placed(path: str, unit: str, content: bytes = b"x", **more: Any) -> Placed:
 def finish(made: Plan, ledger: Ledger, *files: Placed, done: tuple[int, ...] = ()) -> None:
     """What a worker and then the coordinator write down."""
     with closing(Shard(made.shards[0])) as shard:
-        shard.record(files, done, ())
+        shard.record([(file, "renamed") for file in files], done, ())
         shard.move_to(ledger.path)
 
 
@@ -203,7 +203,7 @@ def test_paths_that_no_dataset_may_have(home: Home, path: str) -> None:
 def test_what_is_done_and_failed_is_remembered(home: Home, ledger: Ledger) -> None:
     made = build(home, group("1"), group("2", files=3), group("3"))
     with closing(Shard(made.shards[0])) as shard:
-        shard.record([placed("p/s/1/a", ONE)], [1], [(2, "gone", 1)])
+        shard.record([(placed("p/s/1/a", ONE), "x")], [1], [(2, "gone", 1)])
         assert shard.tally() == {
             "entries": 3, "done": 1, "failed": 1, "files": 7, "files_done": 2, "bytes": 300, "bytes_done": 100,
         }  # fmt: skip
@@ -289,6 +289,24 @@ def never(unit: str) -> bool:
     return False
 
 
+def place(home: Home, before: Placed | None, unit: str, file: Staged, planned: Callable[[str], bool]) -> Placed:
+    """What a shard does, but for writing it down."""
+    row = accept(home, before, unit, file, planned)
+    file.staged.replace(home.root / row.path)
+    return row
+
+
+def test_what_was_written_down_before_a_kill_gets_its_name_after_it(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1", files=1))
+    file = staged(home, b"data", "p/s/1/a")
+    with closing(Shard(made.shards[0])) as shard:
+        shard.record([(accept(home, None, ONE, file, never), "x.part")], [1], ())
+        for _ in range(2):
+            placing.finish(home, shard)
+            assert (home.root / "p/s/1/a").read_bytes() == b"data"
+            assert list(home.partial.iterdir()) == []
+
+
 def test_a_file_gets_its_name_and_a_line_in_the_ledger(home: Home) -> None:
     row = place(home, None, "unit", staged(home, b"data"), never)
     assert (home.root / "a/b").read_bytes() == b"data"
@@ -351,7 +369,7 @@ def test_without_hard_links_copies_are_made(
 def test_gc_takes_leftovers_only(home: Home, ledger: Ledger) -> None:
     kept, idle = build(home, group("1"), plan="kept"), build(home, group("2"), plan="idle")
     with closing(Shard(kept.shards[0])) as shard:
-        shard.record([placed("p/s/1/a", ONE)], (), ())  # as a killed run left it
+        shard.record([(placed("p/s/1/a", ONE), "x")], (), ())  # as a killed run left it
     (home.partial / "00000-1.gone-2-3.d").mkdir()
     (home.partial / "00000-1.gone-2-3.d" / "half").write_bytes(bytes(10))
     (home.partial / "00000-1.gone-2-3.part").write_bytes(bytes(20))

@@ -9,7 +9,7 @@ from pathlib import Path
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, IntegrityError
-from medfetch.state import Placed
+from medfetch.state import Placed, Shard
 from medfetch.types import Assurance
 
 
@@ -29,18 +29,16 @@ class Staged:
     host: str
 
 
-def place(home: Home, before: Placed | None, unit: str, staged: Staged, planned: Callable[[str], bool]) -> Placed:
-    """Renames a file into place; ``before`` is what is known of its final name, ``planned`` tells a plan's units.
+def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned: Callable[[str], bool]) -> Placed:
+    """The record of a file whose final name is free; ``before`` is what is known of that name, ``planned`` tells a
+    plan's units.
 
+    It is written down first and renamed then: a run that is killed in between is finished by ``finish``.
     Raises:
         IntegrityError: the host publishes no checksum, and the bytes are not those first seen.
         CacheError: a file that medfetch did not write is in the way, or another one of the same plan.
     """
     final = home.root / staged.path
-    placed = Placed(
-        staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
-        staged.host,
-    )  # fmt: skip
     if before and before.sha256 != staged.sha256:
         if before.unit == unit and Assurance.PUBLISHED not in (before.assurance, staged.assurance):
             raise IntegrityError(
@@ -48,24 +46,27 @@ def place(home: Home, before: Placed | None, unit: str, staged: Staged, planned:
                 " publishes no checksum that could decide"
             )
         # Of another plan it is an older or newer version, which gives way.
-        if before.unit != unit and final.exists() and planned(before.unit):
+        if before.unit != unit and planned(before.unit):
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
-    # Without a record the file was perhaps placed just before a kill: then it is the same.
-    if before is None and final.is_file() and hash_file(final).sha256 != staged.sha256:
-        raise _in_the_way(final)
     try:
-        _rename(staged.staged, final)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError):
-        raise _in_the_way(final) from None
-    return placed
-
-
-def _rename(staged: Path, final: Path) -> None:
-    try:
-        staged.replace(final)
-    except FileNotFoundError:
         final.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(final)
+    except (FileExistsError, NotADirectoryError):
+        raise _in_the_way(final) from None
+    # Without a record it may be from a plan that was thrown away: then it is the same.
+    if final.is_dir() or (before is None and final.exists() and hash_file(final).sha256 != staged.sha256):
+        raise _in_the_way(final)
+    return Placed(
+        staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
+        staged.host,
+    )  # fmt: skip
+
+
+def finish(home: Home, shard: Shard) -> None:
+    """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
+    for path, staged in shard.unnamed():
+        waiting = home.partial / staged
+        if waiting.exists():
+            waiting.replace(home.root / path)
 
 
 def _in_the_way(final: Path) -> CacheError:

@@ -18,7 +18,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, leases, planning, receipt, requirements, sources
+from medfetch import cache, leases, placing, planning, receipt, requirements, sources
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -257,7 +257,8 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int
     sums: dict[str, int] = {}
     shards = made.shards
     for path in shards:
-        with closing(Shard(path)) as shard:
+        with closing(Shard(path)) as shard, cache.disk_errors(made.home.root):
+            placing.finish(made.home, shard)
             shard.move_to(ledger.path)
     if look:
         lost, sums["files_here"] = _look(made.home, ledger, shards)

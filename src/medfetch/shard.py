@@ -24,7 +24,7 @@ from medfetch.cache import Home, disk_errors, sync_folder
 from medfetch.config import Settings
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
-from medfetch.placing import Staged, place
+from medfetch.placing import Staged, accept, finish
 from medfetch.progress import Event, Reporter
 from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Entry, Group, RemoteFile
@@ -96,6 +96,8 @@ def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event) -> None:
         InterruptedError: stopped; state is saved.
     """
     with closing(Shard(job.path)) as shard, closing(Ledger(job.home.ledger)) as ledger:
+        with disk_errors(job.home.root):
+            finish(job.home, shard)
         _Run(job, shard, ledger, reporter, stop).run()
 
 
@@ -299,11 +301,11 @@ class _Run:
     # -- writing down --------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Gives finished files their final names, after one common sync, and writes down what is complete."""
+        """After one common sync, writes down finished files and complete entries, and gives the files their names."""
         if not (self.batch or self.finished or self.failed):
             return
         self.flushed = time.monotonic()
-        rows: list[Placed] = []
+        rows: list[tuple[Placed, Path]] = []
         groups = {active.unit for active, _ in self.batch if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
@@ -314,24 +316,28 @@ class _Run:
                 path, unit = staged.path, active.unit
                 before = here.get(path) or self.shard.find(path, unit) or self.ledger.find(path, unit)
                 try:
-                    here[path] = place(self.job.home, before, unit, staged, self._planned)
+                    here[path] = accept(self.job.home, before, unit, staged, self._planned)
                 except MedfetchError as error:
                     active.errors.append(error)
                     active.names.discard(path)
                 else:
-                    rows.append(here[path])
+                    rows.append((here[path], staged.staged))
         for active in [active for active in self.finished if active.errors]:
             self._fail(active)
         complete = [active for active in self.finished if not active.errors]
         failed, self.finished, self.failed = self.failed, [], []
+        partial, root = self.job.home.partial, self.job.home.root
         self.shard.record(
-            rows,
+            [(placed, str(staged.relative_to(partial))) for placed, staged in rows],
             [active.row for active in complete],
             [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
         )
+        with disk_errors(root):
+            for placed, staged_at in rows:
+                staged_at.replace(root / placed.path)
         # An archive counts as one file, however many came out of it.
         files = sum(isinstance(active.entry, RemoteFile) for active in complete)
-        files += sum(unit in groups for unit in (row.unit for row in rows))
+        files += sum(placed.unit in groups for placed, _ in rows)
         self.reporter.emit(Event("moved", files=files))
         for active in complete:
             for leftover in active.leftovers:

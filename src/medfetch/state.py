@@ -29,7 +29,7 @@ SHARD = [
     CREATE INDEX entry_state ON entry (state);
     CREATE TABLE placed (path TEXT NOT NULL, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
         sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
-        PRIMARY KEY (path, unit)) WITHOUT ROWID;
+        staged TEXT NOT NULL, PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX placed_unit ON placed (unit);
     CREATE TABLE complete (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
     """
@@ -166,16 +166,26 @@ class Shard:
         for row in self._db.execute(f"SELECT {PLACED} FROM placed ORDER BY path"):
             yield _placed(row)
 
-    def record(self, placed: Iterable[Placed], done: Iterable[int], failed: Iterable[tuple[int, str, int]]) -> None:
-        """Writes down, in one transaction, files in place, rows that are complete, and (row, error, exit code).
+    def unnamed(self) -> Iterator[tuple[str, str]]:
+        """(final path, temporary name) of the files that wait for the ledger; most have their final name already."""
+        yield from self._db.execute("SELECT path, staged FROM placed")
+
+    def record(
+        self,
+        placed: Iterable[tuple[Placed, str]],
+        done: Iterable[int],
+        failed: Iterable[tuple[int, str, int]],
+    ) -> None:
+        """Writes down, in one transaction: files with the temporary names that they have until they are renamed,
+        rows that are complete, and (row, error, exit code) of those that failed.
 
         Raises: DiskFull, CacheError.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
-                f"INSERT OR REPLACE INTO placed ({PLACED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (dataclasses.astuple(item) for item in placed),
+                f"INSERT OR REPLACE INTO placed ({PLACED}, staged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ((*dataclasses.astuple(item), staged) for item, staged in placed),
             )
             for row in done:
                 self._db.execute("UPDATE entry SET state = 1, error = NULL WHERE id = ?", (row,))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, entries, leases, planning, receipt, verify
+from medfetch import cache, entries, leases, placing, planning, receipt, verify
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -56,15 +56,18 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
 
 def settle(home: Home) -> None:
     """Enters into the ledger what a killed run had placed but not handed over yet; not while one is at work."""
-    if not home.plans.exists():
-        return
     # A cache that may only be read is looked at as it is.
     with suppress(CacheError, OSError), _alone(home) as alone:
         if alone:
-            with closing(Ledger(home.ledger)) as ledger:
-                for path in [path for made in planning.all_of(home) for path in made.shards]:
-                    with closing(Shard(path)) as shard:
-                        shard.move_to(ledger.path)
+            _settle(home)
+
+
+def _settle(home: Home) -> None:
+    with closing(Ledger(home.ledger)) as ledger:
+        for path in [path for made in planning.all_of(home) for path in made.shards]:
+            with closing(Shard(path)) as shard:
+                placing.finish(home, shard)
+                shard.move_to(ledger.path)
 
 
 def _tally(made: Plan) -> dict[str, int]:
@@ -246,6 +249,7 @@ def _alone(home: Home) -> Iterator[bool]:
 
 def _collect(home: Home) -> dict[str, int]:
     freed = {"files": 0, "bytes": 0}
+    _settle(home)
     for path in home.partial.glob("*"):
         for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
             freed["files"] += 1
@@ -265,8 +269,4 @@ def _in_use(folder: Path, ledger: Ledger) -> bool:
     """Whether a plan has brought files, or is perhaps being made this moment."""
     if folder.name.startswith("."):
         return time.time() - folder.stat().st_mtime < BEING_MADE
-    shards = sorted(folder.glob("*.sqlite"))
-    for path in shards:
-        with closing(Shard(path)) as shard:
-            shard.move_to(ledger.path)
-    return any(True for _ in ledger.files_of_plan(shards))
+    return any(True for _ in ledger.files_of_plan(sorted(folder.glob("*.sqlite"))))
