@@ -89,13 +89,13 @@ def load(**flags: Any) -> Settings:
     endpoints: dict[str, str] = {}
     for where, layer in (
         (str(path), _from_file(path)),
-        ("the environment", _from_environment(environment)),
+        ("MEDFETCH_* in the environment", _from_environment(environment)),
         ("the command line", {key: value for key, value in flags.items() if value is not None}),
     ):
         endpoints.update(layer.pop("endpoints", {}))
         for key, value in layer.items():
-            values[key] = _converted(key, value, where)
-    return Settings(**values, endpoints={name: address.rstrip("/") for name, address in endpoints.items()})
+            values[key] = _converted(key, value, where.replace("*", key.upper()))
+    return Settings(**values, endpoints={name: str(address).rstrip("/") for name, address in endpoints.items()})
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -105,6 +105,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageProblem(f"{path}: not valid YAML: {error}") from error
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict) or not isinstance(content.get("endpoints", {}), dict):
         raise UsageProblem(f"{path}: expected a mapping of settings")
     return content

@@ -8,7 +8,7 @@ from typing import Any
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError, Retryable, Unreachable
+from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown
 from medfetch.types import Traits
@@ -84,6 +84,8 @@ class ApiNet:
                 answer = self._local.session.request(
                     method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments
                 )
+            except requests.exceptions.SSLError as error:
+                raise Refused(f"{host_of(url)}: its certificate is not valid ({_cause(error)})") from None
             except (requests.exceptions.ConnectionError, requests.exceptions.ConnectTimeout) as error:
                 raise Retryable(f"{host_of(url)} cannot be reached: {_cause(error)}", reached=False) from None
             except requests.exceptions.RequestException as error:
