@@ -48,14 +48,17 @@ class Hosts:
         self._folder = folder
         self._stopped = stopped
         self._changed = threading.Condition()
+        self._homes: dict[str, Path] = {}
         self._free: dict[str, list[_Slot]] = {}
         self._looked: dict[str, float] = {}
         self._down: dict[str, float] = {}
 
     def _home(self, host: str) -> Path:
-        home = self._folder / quote(host, safe="")
-        home.mkdir(parents=True, exist_ok=True)
-        return home
+        if host not in self._homes:
+            home = self._folder / quote(host, safe="")
+            home.mkdir(parents=True, exist_ok=True)
+            self._homes[host] = home
+        return self._homes[host]
 
     @contextmanager
     def connection(self, url: str, limit: int) -> Iterator[None]:

@@ -315,9 +315,12 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
     open_shards = [number for number, path in enumerate(made.shards) if _is_open(path)]
     processes = min(settings.processes, len(open_shards))
     settings = replace(settings, processes=processes)
+    # More threads than connections would only wait for each other.
+    connections = max(sources.get(ways[0]["source"]).traits.connections for ways in made.header["routes"].values())
+    threads = max(1, min(settings.jobs, connections) // processes)
     jobs = [
         ShardJob(
-            made.home, made.id, number, "", max(1, settings.jobs // processes), settings, made.header["routes"],
+            made.home, made.id, number, "", threads, settings, made.header["routes"],
             made.header["archives"],
         )
         for number in open_shards
