@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 import responses
+from clock import Clock
 from servers import Server, redirect, reply
 
 from medfetch.config import Settings
@@ -27,18 +28,6 @@ from medfetch.net.stack import ApiNet
 from medfetch.types import Request, Traits
 
 NOON = "Mon, 02 Jan 2023 12:00:00 GMT"
-
-
-class Clock(threading.Event):
-    """A stop signal whose waits are noted, not waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout or 0.0)
-        return self.is_set()
 
 
 # -- what may be shown --------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ import hashlib
 import json
 import random
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
+from clock import Clock
 from servers import (
     Asked,
     Keep,
@@ -55,18 +55,6 @@ HALF = 700_001
 ETAG, NEW_ETAG, WEAK = '"v1"', '"v2"', 'W/"v1"'
 MODIFIED, LATER = "Mon, 02 Jan 2023 00:00:00 GMT", "Tue, 03 Jan 2023 00:00:00 GMT"
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
-
-
-class Clock(threading.Event):
-    """A stop signal whose waits are noted, not waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout or 0.0)
-        return self.is_set()
 
 
 class NotedPauses(Hosts):

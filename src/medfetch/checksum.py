@@ -14,7 +14,6 @@ from medfetch.errors import RecipeError
 from medfetch.types import Checksum
 
 HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
-STRONG = {"sha256", "sha512"}
 BLOCK = 1 << 20
 """Bytes read at once when a file on disk is hashed."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, IntegrityError
-from medfetch.state import Placed, Shard
+from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Assurance
 
 
@@ -67,6 +68,14 @@ def finish(home: Home, shard: Shard) -> None:
         waiting = home.partial / staged
         if waiting.exists():
             waiting.replace(home.root / path)
+
+
+def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:
+    """Enters into the ledger what the shards have placed, also what a killed run left half done."""
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            finish(home, shard)
+            shard.move_to(ledger.path)
 
 
 def _in_the_way(final: Path) -> CacheError:

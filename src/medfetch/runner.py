@@ -18,7 +18,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, leases, placing, planning, receipt, requirements, sources
+from medfetch import cache, leases, placing, planning, receipt, requirements, sources, state
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -254,22 +254,17 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int
 
     ``look`` asks the disk for each file, and counts those in place as ``files_here``.
     """
-    sums: dict[str, int] = {}
     shards = made.shards
-    for path in shards:
-        with closing(Shard(path)) as shard, cache.disk_errors(made.home.root):
-            placing.finish(made.home, shard)
-            shard.move_to(ledger.path)
-    if look:
-        lost, sums["files_here"] = _look(made.home, ledger, shards)
-        ledger.lose(lost)
+    with cache.disk_errors(made.home.root):
+        placing.hand_over(made.home, shards, ledger)
+    if not look:
+        return state.tally(shards)
+    lost, here = _look(made.home, ledger, shards)
+    ledger.lose(lost)
     for path in shards:
         with closing(Shard(path)) as shard:
-            if look:
-                shard.reopen(ledger.path)
-            for key, value in shard.tally().items():
-                sums[key] = sums.get(key, 0) + value
-    return sums
+            shard.reopen(ledger.path)
+    return {**state.tally(shards), "files_here": here}
 
 
 def _look(home: Home, ledger: Ledger, shards: list[Path]) -> tuple[list[str], int]:
@@ -333,8 +328,7 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
 
 
 def _is_open(path: Path) -> bool:
-    with closing(Shard(path)) as shard:
-        tally = shard.tally()
+    tally = state.tally([path])
     return tally["done"] < tally["entries"]
 
 

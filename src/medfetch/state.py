@@ -10,6 +10,7 @@ import dataclasses
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,16 @@ class Shard:
         self._db.execute("COMMIT")
         self._db.executescript("BEGIN; DELETE FROM placed; DELETE FROM complete; COMMIT;")
         self._db.execute("DETACH l")
+
+
+def tally(shards: Iterable[Path]) -> dict[str, int]:
+    """The sum of several shards' tallies."""
+    sums: dict[str, int] = {}
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            for key, value in shard.tally().items():
+                sums[key] = sums.get(key, 0) + value
+    return sums
 
 
 def _placed(row: tuple[Any, ...]) -> Placed:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, entries, leases, placing, planning, receipt, verify
+from medfetch import cache, entries, leases, placing, planning, receipt, state, verify
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -34,13 +34,13 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     settle(home)
     plans = []
     for made in planning.all_of(home):
-        tally = _tally(made)
+        tally = state.tally(made.shards)
         complete = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
         tally["files_here"] = _files_here(home, made)
-        state = "complete" if complete else "partial" if tally["files_here"] else "planned"
+        word = "complete" if complete else "partial" if tally["files_here"] else "planned"
         plans.append(
             {
-                "plan": made.id, "state": state, "select": made.header["select"], "parts": sorted(made.header["parts"]),
+                "plan": made.id, "state": word, "select": made.header["select"], "parts": sorted(made.header["parts"]),
                 **tally, "missing": tally["entries"] - tally["done"], "stale": _stale(made, recipe),
                 "failures": _failures(made),
             }
@@ -64,19 +64,8 @@ def settle(home: Home) -> None:
 
 def _settle(home: Home) -> None:
     with closing(Ledger(home.ledger)) as ledger:
-        for path in [path for made in planning.all_of(home) for path in made.shards]:
-            with closing(Shard(path)) as shard:
-                placing.finish(home, shard)
-                shard.move_to(ledger.path)
-
-
-def _tally(made: Plan) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for path in made.shards:
-        with closing(Shard(path)) as shard:
-            for key, value in shard.tally().items():
-                sums[key] = sums.get(key, 0) + value
-    return sums
+        for made in planning.all_of(home):
+            placing.hand_over(home, made.shards, ledger)
 
 
 def _files_here(home: Home, made: Plan) -> int:
@@ -108,7 +97,7 @@ def _stale(made: Plan, recipe: Recipe | None) -> str | None:
 def complete(home: Home) -> bool:
     """Whether everything that was asked for is there."""
     return home.receipt.exists() and all(
-        tally["done"] == tally["entries"] for tally in map(_tally, planning.all_of(home))
+        tally["done"] == tally["entries"] for tally in (state.tally(made.shards) for made in planning.all_of(home))
     )
 
 
