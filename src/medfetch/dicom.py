@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from typing import Any
 
 from medfetch.errors import IntegrityError
@@ -16,6 +17,8 @@ HEAD = 4096
 _SOP_INSTANCE = 0x0002_0003
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _LONGEST_UID = 64
+_IMPORTING = threading.Lock()
+"""pydicom's modules import each other in a circle: threads that import it at the same time may find it half made."""
 
 
 def sop_instance_uid(head: bytes) -> str:
@@ -27,7 +30,8 @@ def sop_instance_uid(head: bytes) -> str:
     Raises:
         IntegrityError: these are not the first bytes of a DICOM file, or they do not name an instance.
     """
-    from pydicom.filereader import data_element_generator
+    with _IMPORTING:
+        from pydicom.filereader import data_element_generator
 
     if head[128:132] != b"DICM":
         raise IntegrityError("not a DICOM file: there is no DICM at byte 128")
