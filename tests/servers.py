@@ -56,6 +56,8 @@ class Server:
     tls: ssl.SSLContext | None = None
     listening: bool = True
     """False: connections are refused until ``listen``."""
+    taken: int = 0
+    """The port to listen at; 0 for any that is free."""
     asked: list[Asked] = field(default_factory=list)
     _scripts: dict[str, list[Script]] = field(default_factory=dict)
     _open: set[socket.socket] = field(default_factory=set)
@@ -64,12 +66,17 @@ class Server:
     _socket: socket.socket = field(default_factory=socket.socket)
 
     def __enter__(self) -> Server:
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", self.taken))
         if self.listening:
             self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.die()
+
+    def die(self) -> None:
+        """Ends the server and all its connections, also from within an answer; a second time it does nothing."""
         self._ending.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -214,16 +221,16 @@ def serve(
     def script(asked: Asked) -> Iterator[Step]:
         validators = [f"ETag: {etag}"] * bool(etag) + [f"Last-Modified: {modified}"] * bool(modified)
         common = [*validators, *headers, "Connection: " + ("keep-alive" if keep else "close")]
-        start = _start(asked) if ranges else None
+        span = _span(asked, len(body)) if ranges else None
         condition = asked.headers.get("if-range")
         if if_range and condition is not None and condition not in (etag, modified):
-            start = None
-        if start is not None and start >= len(body):
+            span = None
+        if span is not None and not span:
             yield head("416 Range Not Satisfiable", f"Content-Range: bytes */{len(body)}", "Content-Length: 0", *common)
-        elif start is not None:
-            span = f"Content-Range: bytes {start}-{len(body) - 1}/{len(body)}"
-            yield head("206 Partial Content", span, f"Content-Length: {len(body) - start}", *common)
-            yield from _blocks(body[start:])
+        elif span is not None:
+            told = f"Content-Range: bytes {span[0]}-{span[-1]}/{len(body)}"
+            yield head("206 Partial Content", told, f"Content-Length: {len(span)}", *common)
+            yield from _blocks(body[span.start : span.stop])
         else:
             yield head("200 OK", f"Content-Length: {len(body)}", *common)
             yield from _blocks(body)
@@ -233,10 +240,13 @@ def serve(
     return script
 
 
-def _start(asked: Asked) -> int | None:
+def _span(asked: Asked, size: int) -> range | None:
+    """The bytes of ``bytes=first-`` or ``bytes=first-last``, none beyond the end; None where all are asked for."""
     unit, _, span = asked.headers.get("range", "").partition("=")
-    first = span.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdecimal() else None
+    first, _, last = span.partition("-")
+    if unit != "bytes" or not first.isdecimal():
+        return None
+    return range(int(first), min(size, int(last) + 1) if last.isdecimal() else size)
 
 
 def _blocks(body: bytes) -> Iterator[bytes]:
