@@ -56,8 +56,8 @@ class Server:
     tls: ssl.SSLContext | None = None
     listening: bool = True
     """False: connections are refused until ``listen``."""
-    taken: int = 0
-    """The port to listen at; 0 for any that is free."""
+    port: int = 0
+    """0 takes a free one."""
     asked: list[Asked] = field(default_factory=list)
     _scripts: dict[str, list[Script]] = field(default_factory=dict)
     _open: set[socket.socket] = field(default_factory=set)
@@ -67,7 +67,8 @@ class Server:
 
     def __enter__(self) -> Server:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", self.taken))
+        self._socket.bind(("127.0.0.1", self.port))
+        self.port = int(self._socket.getsockname()[1])
         if self.listening:
             self.listen()
         return self
@@ -85,10 +86,6 @@ class Server:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-
-    @property
-    def port(self) -> int:
-        return int(self._socket.getsockname()[1])
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"http{'s' if self.tls else ''}://{host}:{self.port}{path}"
