@@ -23,6 +23,9 @@ CONNECT_TIMEOUT = 30
 SLOWEST = 1024
 """Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
 MAX_REDIRECTS = 10
+SUPPRESS_CONNECT_HEADERS = 265
+"""CURLOPT_SUPPRESS_CONNECT_HEADERS (curl/curl.h), for which pycurl has no name."""
+PROXY_LOGIN = "the proxy wants a password, or another one: http://user:password@proxy in http_proxy and https_proxy"
 
 _UNREACHED = {
     pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT,
@@ -71,6 +74,8 @@ class Curl:
         curl.setopt(pycurl.BUFFERSIZE, BUFFER)
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
+        # A proxy's answer to CONNECT is not the host's.
+        curl.setopt(SUPPRESS_CONNECT_HEADERS, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 1)
         curl.setopt(pycurl.MAXREDIRS, MAX_REDIRECTS)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -109,6 +114,8 @@ class Curl:
         except pycurl.error as error:
             if self._error is not None:
                 raise self._error from None
+            if curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
+                raise Refused(f"{host_of(url)}: {PROXY_LOGIN}", status=407) from None
             raise _translated(error.args[0], error.args[1], host_of(url), host_of(self._url)) from None
         if self._error is not None:
             raise self._error

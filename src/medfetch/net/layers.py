@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from medfetch.credentials import Login
 from medfetch.errors import Refused, Retryable
 from medfetch.hosts import Hosts, host_of
-from medfetch.net.http import Answer, Receiver
+from medfetch.net.http import PROXY_LOGIN, Answer, Receiver
 from medfetch.types import Request, Traits
 
 log = logging.getLogger("medfetch.net")
@@ -96,6 +96,8 @@ def shown(url: str) -> str:
 def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -> Refused | Retryable:
     """The error for an answer that is not the data."""
     host = host_of(url)
+    if status == 407:
+        return Refused(f"{host}: {PROXY_LOGIN}", status=status)
     said = f": {quoted}" if (quoted := _quoted(text)) else ""
     if status in LATER:
         return Retryable(f"{host} answered {status}{said}", after=retry_after(headers))

@@ -86,6 +86,10 @@ class ApiNet:
                 )
             except requests.exceptions.SSLError as error:
                 raise Refused(f"{host_of(url)}: its certificate is not valid ({_cause(error)})") from None
+            except requests.exceptions.ProxyError as error:
+                if " 407 " in (cause := _cause(error)):
+                    raise refusal(407, {}, url) from None
+                raise Retryable(f"{host_of(url)} cannot be reached, by its proxy: {cause}", reached=False) from None
             except (requests.exceptions.ConnectionError, requests.exceptions.ConnectTimeout) as error:
                 raise Retryable(f"{host_of(url)} cannot be reached: {_cause(error)}", reached=False) from None
             except requests.exceptions.RequestException as error:
