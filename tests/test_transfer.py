@@ -43,6 +43,7 @@ from medfetch.errors import DiskFull, IntegrityError, MedfetchError, Refused, Re
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter
 from medfetch.net.stack import bytes_getter
+from medfetch.partial import Room
 from medfetch.transfer import Fetched, Terms, fetch_file
 from medfetch.types import Assurance, Checksum, RemoteFile, Traits
 
@@ -90,7 +91,7 @@ class Bench:
 
     def fetch(self, file: RemoteFile, *, ranges: bool = True, getter: Getter | None = None) -> Fetched:
         terms = Terms(
-            self.settings.tries, self.settings.backoff, self.settings.reserve, ranges, self.clock, self._count,
+            self.settings.tries, self.settings.backoff, Room(self.partial.parent, self.settings.reserve), ranges, self.clock, self._count,
             lambda count: None, self._say,
         )  # fmt: skip
         return fetch_file(file, self.partial, getter or self.getter(), self.hosts, terms)

@@ -22,6 +22,7 @@ from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter
 from medfetch.net.stack import ApiNet, bytes_getter
+from medfetch.partial import Room
 from medfetch.placing import Staged
 from medfetch.progress import Event, Reporter
 from medfetch.sources import Members, Source
@@ -54,6 +55,7 @@ class Fetching:
         self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
         self.pace = Pace(settings, stop)
         self.local = threading.local()
+        self.room = Room(home.partial, settings.reserve)
         self.orphans = self._find_orphans()
 
     def close(self) -> None:
@@ -132,7 +134,7 @@ class Fetching:
     def _fetch(self, file: RemoteFile, route: Mapping[str, Any]) -> Fetched:
         source, _, getter = self._tools(route["source"])
         terms = Terms(
-            self.settings.tries, self.settings.backoff, self.settings.reserve, source.traits.ranges, self.stop,
+            self.settings.tries, self.settings.backoff, self.room, source.traits.ranges, self.stop,
             self.reporter.received, self.pace.take, self._said(file.path),
         )  # fmt: skip
         return fetch_file(file, self._partial(file), getter, self.hosts, terms)

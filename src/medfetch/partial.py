@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,21 +21,49 @@ from medfetch.types import RemoteFile
 
 LOOK_AT_DISK = 64 << 20
 """Bytes received between two looks at the free space."""
+ROOM_KNOWN = 0.5
+"""Seconds after which the free space is looked up again."""
 HEAD = 1024
 """Bytes of the beginning that are kept at hand, to see what they look like."""
+
+
+class Room:
+    """The free space of a disk, less a reserve; shared by threads.
+
+    The disk itself is asked now and then only: for small files that would cost more than to write them.
+    """
+
+    def __init__(self, folder: Path, reserve: int) -> None:
+        self._folder, self._reserve = folder, reserve
+        self._left, self._known_until = 0, 0.0
+
+    def take(self, count: int, what: str) -> None:
+        """Counts bytes that are about to be written.
+
+        Raises: DiskFull where they would touch the reserve.
+        """
+        now = time.monotonic()
+        if now > self._known_until or count > self._left:
+            self._left, self._known_until = free_bytes(self._folder) - self._reserve, now + ROOM_KNOWN
+        if count > self._left:
+            raise DiskFull(f"no room for {what} ({count} bytes)", hint="make room and run it again")
+        self._left -= count
 
 
 class Partial:
     """A file under its temporary name; ``path`` need not exist yet."""
 
-    def __init__(self, path: Path, file: RemoteFile, reserve: int, received: Callable[[int], None]) -> None:
-        self.path, self.file = path, file
+    def __init__(self, path: Path, file: RemoteFile, room: Room, received: Callable[[int], None]) -> None:
+        self.path, self.file, self.room = path, file, room
         self.hasher = Hasher(file.checksums)
         self.head = b""
-        self._reserve, self._received = reserve, received
-        self._note = path.with_suffix(".note")
+        self._name, self._received = str(path), received
         self._noted = False
         self._descriptor = -1
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_suffix(".note")
 
     @property
     def length(self) -> int:
@@ -47,7 +76,7 @@ class Partial:
 
     def was_left(self) -> bool:
         """Whether a former attempt left something."""
-        self._noted = self.path.exists()
+        self._noted = os.path.exists(self._name)
         return self._noted
 
     def take_up(self) -> None:
@@ -95,18 +124,14 @@ class Partial:
     def open(self, start: int) -> None:
         with disk_errors(self.path):
             # Without O_TRUNC: ext4 flushes a truncated file when it is closed (auto_da_alloc).
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
-            os.lseek(self._descriptor, start, os.SEEK_SET)
+            self._descriptor = os.open(self._name, os.O_WRONLY | os.O_CREAT, 0o666)
+            if start:
+                os.lseek(self._descriptor, start, os.SEEK_SET)
 
     def close(self) -> None:
         if self.is_open:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def check_room(self, count: int) -> None:
-        """Raises: DiskFull where so many bytes more would touch the reserve."""
-        if count > free_bytes(self.path.parent) - self._reserve:
-            raise DiskFull(f"no room for {self.file.path} ({count} bytes)", hint="make room and run it again")
 
     def check_length(self, count: int) -> None:
         """Raises: IntegrityError, with all dropped, where so many bytes more would be more than the file has."""
@@ -115,18 +140,17 @@ class Partial:
             raise IntegrityError(f"{self.file.path}: more than the expected {self.file.size} bytes arrive")
 
     def write(self, block: bytes) -> None:
-        before = self.length
-        look = (before + len(block)) // LOOK_AT_DISK != before // LOOK_AT_DISK
-        if look and free_bytes(self.path.parent) < self._reserve:
-            raise DiskFull(f"the disk of {self.path.parent} is nearly full", hint="make room and run it again")
-        with disk_errors(self.path):
-            view = memoryview(block)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+        before, count = self.length, len(block)
+        if (before + count) // LOOK_AT_DISK != before // LOOK_AT_DISK:
+            self.room.take(0, self.file.path)
+        with disk_errors(self._name):
+            written = os.write(self._descriptor, block)
+            while written < count:
+                written += os.write(self._descriptor, memoryview(block)[written:])
         if before < HEAD:
-            self.head = (self.head + block)[:HEAD]
+            self.head = (self.head + block[:HEAD])[:HEAD]
         self.hasher.update(block)
-        self._received(len(block))
+        self._received(count)
 
     # -- content encodings that nobody asked for -----------------------------------------------------------------
 

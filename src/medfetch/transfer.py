@@ -17,7 +17,7 @@ from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, U
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
-from medfetch.partial import HEAD, Partial
+from medfetch.partial import HEAD, Partial, Room
 from medfetch.types import Assurance, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
@@ -38,8 +38,7 @@ class Terms:
 
     tries: int
     backoff: float
-    reserve: int
-    """Bytes of the disk to leave free."""
+    room: Room
     ranges: bool
     stop: threading.Event
     received: Callable[[int], None]
@@ -107,7 +106,7 @@ class _Download:
         self, file: RemoteFile, url: str, first: bool, partial: Path, getter: Getter, hosts: Hosts, terms: Terms
     ) -> None:
         self.file, self.url, self.getter, self.terms = file, url, getter, terms
-        self.partial = Partial(partial, file, terms.reserve, terms.received)
+        self.partial = Partial(partial, file, terms.room, terms.received)
         self.tries = 1 if hosts.is_down(url) else terms.tries
         self.known_etag = file.etag if first else None
         self.bad = self.renewed = 0
@@ -240,7 +239,7 @@ class _Download:
         if self.file.size is not None and length != self.file.size:
             # Perhaps a log-in page: what was received before stays.
             raise IntegrityError(f"{self.file.path}: {host_of(self.url)} has {length} bytes, expected {self.file.size}")
-        self.partial.check_room(length - self.partial.length)
+        self.terms.room.take(length - self.partial.length, self.file.path)
 
     def _write_note(self) -> None:
         """Notes which version the partial is of.

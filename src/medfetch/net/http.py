@@ -6,6 +6,7 @@ each small file, redirects that drop credentials on another host, stall detectio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,8 @@ from medfetch.hosts import host_of
 
 BUFFER = 256 * 1024
 """Bytes handed over at once; fits a core's second-level cache."""
+HOLD = 0.05
+"""Seconds for which received bytes are gathered at the most; what is held would be lost in a kill."""
 CONNECT_TIMEOUT = 30
 SLOWEST = 1024
 """Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
@@ -64,7 +67,8 @@ class Curl:
     def __init__(self, user_agent: str, ca_bundle: str, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
         self._error: BaseException | None = None
-        self._answer: Answer | None = None
+        self._lines: list[bytes] = []
+        self._blocks: list[bytes] = []
         self._curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.USERAGENT, user_agent)
@@ -80,7 +84,7 @@ class Curl:
         curl.setopt(pycurl.MAXREDIRS, MAX_REDIRECTS)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
-        curl.setopt(pycurl.HEADERFUNCTION, self._header)
+        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
         curl.setopt(pycurl.NOPROGRESS, 0)
         curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
@@ -92,13 +96,36 @@ class Curl:
 
         Raises: Retryable, Refused, InterruptedError when stopped, and whatever the receiver raised.
         """
+        self._receiver, self._asked = receiver, url
+        self._answer: Answer | None = None
+        self._error = None
+        self._lines.clear()
+        self._blocks.clear()
+        self._held, self._handed_over = 0, time.monotonic()
+        self._set(url, headers, login, patience)
+        failure = None
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            failure = error
+        if self._error is None:
+            # What came before a failure is good as well.
+            self._hand_over()
+        if self._error is not None:
+            raise self._error
+        if failure and self._curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
+            raise Refused(f"{host_of(url)}: {PROXY_LOGIN}", status=407)
+        if failure:
+            raise _translated(failure.args[0], failure.args[1], host_of(url), host_of(_heads(self._lines, url)[0]))
+        if self._answer is None:
+            raise Retryable(f"{host_of(url)} sent no proper HTTP answer")
+        return self._answer
+
+    def _set(self, url: str, headers: Mapping[str, str], login: Login | None, patience: float) -> None:
         curl = self._curl
-        self._receiver, self._error, self._answer = receiver, None, None
-        self._asked = self._url = url
-        self._status, self._headers = 0, {}  # type: int, dict[str, str]
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
-        secure_only = url.lower().startswith("https:")
+        secure_only = url[:6].lower() == "https:"
         curl.setopt(
             pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure_only else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
         )
@@ -109,64 +136,68 @@ class Curl:
         else:
             curl.unsetopt(pycurl.USERNAME)
             curl.unsetopt(pycurl.PASSWORD)
-        try:
-            curl.perform()
-        except pycurl.error as error:
-            if self._error is not None:
-                raise self._error from None
-            if curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
-                raise Refused(f"{host_of(url)}: {PROXY_LOGIN}", status=407) from None
-            raise _translated(error.args[0], error.args[1], host_of(url), host_of(self._url)) from None
-        if self._error is not None:
-            raise self._error
-        if self._answer is None:
-            raise Retryable(f"{host_of(url)} sent no proper HTTP answer")
-        return self._answer
 
-    def _header(self, line: bytes) -> int | None:
-        text = line.decode("latin-1").strip()
-        if text.startswith("HTTP/"):
-            words = text.split(None, 2)
-            self._status = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
-            self._headers = {}
-        elif text:
-            name, _, value = text.partition(":")
-            self._headers[name.strip().lower()] = value.strip()
-        elif self._answer is None and self._status >= 200:
-            if 300 <= self._status < 400 and self._headers.get("location"):
-                return self._guarded(self._follow, self._headers["location"])
-            self._answer = Answer(self._status, self._headers, self._url, self._url != self._asked)
-            return self._guarded(self._receiver.begin, self._answer)
-        return None
-
-    def _follow(self, location: str) -> None:
-        """Notes where libcurl goes next."""
-        try:
-            self._url = urljoin(self._url, location)
-        except ValueError:
-            raise Refused(f"{host_of(self._url)} redirects to an address that is malformed") from None
+    # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
+    # thread that Python runs: they are gathered, though not for long.
 
     def _write(self, block: bytes) -> int | None:
-        if self._answer is None:
-            # HTTP/0.9, or a server that does not speak HTTP at all.
-            self._error = Retryable("the answer has no HTTP head")
-            return -1
-        return self._guarded(self._receiver.data, block)
+        self._blocks.append(block)
+        self._held += len(block)
+        return self._hand_over() if self._held >= BUFFER else None
 
-    def _guarded(self, call: Callable[..., None], argument: object) -> int | None:
-        # libcurl cannot carry a Python exception: keep it, and end the transfer.
+    def _progress(self, *_: object) -> int:
+        if self._stopped():
+            self._hand_over()
+            self._error = self._error or InterruptedError()
+            return 1
+        if self._blocks and time.monotonic() - self._handed_over > HOLD:
+            return self._hand_over() or 0
+        return 0
+
+    def _hand_over(self) -> int | None:
+        """Passes on what was received; -1, which ends the transfer, where that fails."""
+        blocks, self._held, self._handed_over = b"".join(self._blocks), 0, time.monotonic()
+        self._blocks.clear()
+        # libcurl cannot carry a Python exception: it is kept.
         try:
-            call(argument)
+            if self._answer is None:
+                last, status, fields = _heads(self._lines, self._asked)
+                if status:
+                    self._answer = Answer(status, fields, last, last != self._asked)
+                    self._receiver.begin(self._answer)
+                elif blocks:
+                    # HTTP/0.9, or a server that does not speak HTTP at all.
+                    raise Retryable("the answer has no HTTP head")
+            if blocks:
+                self._receiver.data(blocks)
         except BaseException as error:
             self._error = error
             return -1
         return None
 
-    def _progress(self, *_: object) -> int:
-        if self._stopped():
-            self._error = self._error or InterruptedError()
-            return 1
-        return 0
+
+def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:
+    """The address that redirects led to, and the final response's status and headers; 0 where it has not come yet.
+
+    Raises: Refused where a redirect's address is malformed.
+    """
+    status, fields = 0, {}  # type: int, dict[str, str]
+    for line in lines:
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):
+            words = text.split(None, 2)
+            status, fields = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0, {}
+        elif text:
+            name, _, value = text.partition(":")
+            fields[name.rstrip().lower()] = value.lstrip()
+        elif 300 <= status < 400 and fields.get("location"):
+            try:
+                url = urljoin(url, fields["location"])
+            except ValueError:
+                raise Refused(f"{host_of(url)} redirects to an address that is malformed") from None
+        elif status >= 200:
+            return url, status, fields
+    return url, 0, {}
 
 
 def _translated(code: int, text: str, asked: str, last: str) -> MedfetchError:
