@@ -9,9 +9,10 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 import trustme
 from datasets import http, sha256, tree, write_recipe
 from running import Medfetch, Run
-from servers import Asked, Script, Server, Step, cut, reply, serve
+from servers import Asked, Server, Step, cut, serve
 
 SIZE, COUNT = 40_000, 60
 NAMES = [f"{number:02d}.bin" for number in range(COUNT)]
@@ -205,7 +206,7 @@ class Squid:
 
     def address(self, user: str = "") -> dict[str, str]:
         """The variables that lead through it."""
-        return {name: f"http://{user}127.0.0.1:{self.port}" for name in ("http_proxy", "https_proxy")}
+        return dict.fromkeys(("http_proxy", "https_proxy"), f"http://{user}127.0.0.1:{self.port}")
 
     def asked(self) -> list[str]:
         """``STATUS METHOD ADDRESS`` of each request."""
@@ -327,3 +328,65 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(medfetch: Run, 
 
 
 # -- IPv6 ---------------------------------------------------------------------------------------------------------
+
+ISOLATED = """
+set -e
+hosts=$1 www=$2 port=$3; shift 3
+mount --bind "$hosts" /etc/hosts
+ip link set lo up
+ip link add void type veth peer name nobody
+ip link set nobody up
+ip address add 2001:db8::1/64 dev void nodad
+ip link set void up
+ip neighbour add 2001:db8::2 lladdr 02:00:00:00:00:02 dev void
+"$PYTHON" -m http.server --bind 127.0.0.1 --directory "$www" "$port" 2>"$www/../log" &
+server=$!
+for _ in $(seq 500); do (: </dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.02; done
+"$@" || code=$?
+kill $server
+exit ${code:-0}
+"""
+"""A network of its own for one command: names from a file, a web server at 127.0.0.1, and 2001:db8::2, which swallows
+all that is sent there."""
+
+
+LISTING = """<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>
+<Contents><Key>b.bin</Key><Size>3</Size><ETag>"0"</ETag></Contents></ListBucketResult>"""
+
+
+@pytest.fixture
+def isolated(home: Path) -> Callable[[str], tuple[str, ...]]:
+    """What to put before a command, so that ``data.example`` has this IPv6 address, and IPv4 where a server is."""
+    try:
+        link = ["unshare", "--mount", "--net", "ip", "link", "add", "void", "type", "veth"]
+        subprocess.run(link, check=True, stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no network namespace can be made here: run as root, apt-get install iproute2")
+    www = home / "www"
+    www.mkdir()
+    (www / "a.bin").write_bytes(content("a.bin"))
+    (www / "bucket").write_text(LISTING)
+
+    def wrap(address: str) -> tuple[str, ...]:
+        (home / "hosts").write_text(f"{address} data.example\n127.0.0.1 data.example localhost\n")
+        return ("unshare", "--mount", "--net", "bash", "-c", ISOLATED, "bash", str(home / "hosts"), str(www), "8080")
+
+    return wrap
+
+
+@pytest.mark.parametrize("address", ["::1", "2001:db8::2"], ids=["refuses", "is-silent"])
+def test_where_ipv6_does_not_answer_ipv4_does(
+    medfetch: Run, home: Path, cache: Path, isolated: Callable[[str], tuple[str, ...]], address: str
+) -> None:
+    name = dataset(home, known("a.bin", "http://data.example:8080/a.bin"))
+    medfetch("get", name, wrap=isolated(address), MEDFETCH_TRIES="1", PYTHON=sys.executable)
+    assert in_place(cache) == {"a.bin": sha256(content("a.bin"))}
+    assert (home / "log").read_text().count("GET /a.bin") == 1
+
+
+def test_where_ipv6_refuses_an_interface_is_asked_by_ipv4(
+    medfetch: Run, home: Path, isolated: Callable[[str], tuple[str, ...]]
+) -> None:
+    more = {"MEDFETCH_TRIES": "1", "MEDFETCH_ENDPOINT_S3": "http://data.example:8080", "PYTHON": sys.executable}
+    ran = medfetch("plan", "s3:bucket", "--json", wrap=isolated("::1"), **more)
+    assert ran.last["files"] == 1

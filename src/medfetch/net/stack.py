@@ -13,8 +13,9 @@ from medfetch.hosts import Hosts, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown
 from medfetch.types import Traits
 
-API_TIMEOUT = (30, 300)
-"""Seconds to connect and between bytes: NBIA takes minutes to list a large collection."""
+API_TIMEOUT = (10, 300)
+"""Seconds to connect, to each of a name's addresses in turn (IPv6 may be silent), and between bytes: NBIA takes minutes
+to list a large collection."""
 
 
 def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:
