@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter
 from medfetch.net.stack import ApiNet, bytes_getter
+from medfetch.pace import Pace
 from medfetch.partial import Room
 from medfetch.placing import Staged
 from medfetch.progress import Event, Reporter
@@ -47,13 +47,13 @@ class Fetching:
 
     def __init__(
         self, home: Home, shard: int, settings: Settings, token: str, archives: str, stop: threading.Event,
-        reporter: Reporter,
+        reporter: Reporter, pace: Pace,
     ) -> None:  # fmt: skip
         self.home, self.settings, self.archives = home, settings, archives
         self.stop, self.reporter = stop, reporter
         self.prefix, self.token = f"{shard:05d}", token
         self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
-        self.pace = Pace(settings, stop)
+        self.pace = pace
         self.local = threading.local()
         self.room = Room(home.partial, settings.reserve)
         self.orphans = self._find_orphans()
@@ -244,25 +244,3 @@ class Fetching:
 def _weakest(pieces: list[Fetched]) -> Assurance:
     """A whole is known no better than the piece of which least is known."""
     return max((piece.assurance for piece in pieces), key=list(Assurance).index)
-
-
-class Pace:
-    """Keeps the bytes of a process under its share of ``limit_rate``."""
-
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
-        self._rate = settings.limit_rate / settings.processes if settings.limit_rate else None
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._free_at = time.monotonic()
-
-    def take(self, count: int) -> None:
-        """Waits until ``count`` bytes may have been received."""
-        if self._rate is None:
-            return
-        with self._lock:
-            now = time.monotonic()
-            # What was not used in the last half second is not saved up.
-            self._free_at = max(self._free_at, now - 0.5) + count / self._rate
-            wait = self._free_at - now
-        if wait > 0:
-            self._stop.wait(wait)

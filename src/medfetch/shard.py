@@ -24,6 +24,7 @@ from medfetch.cache import Home, disk_errors, sync_folder
 from medfetch.config import Settings
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
+from medfetch.pace import Pace
 from medfetch.placing import Staged, accept, finish
 from medfetch.progress import Event, Reporter
 from medfetch.state import Ledger, Placed, Shard
@@ -87,8 +88,10 @@ Result = Files | list[RemoteFile] | RemoteFile | Group | Exception
 Task = tuple[Active, Callable[[], Result]]
 
 
-def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event) -> None:
+def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event, pace: Pace | None = None) -> None:
     """Works off a shard; what is finished is written down even when it raises.
+
+    ``pace`` is what the run's processes share; without one, this shard keeps the rate of its settings by itself.
 
     Raises:
         DiskFull, CacheError: the run cannot go on.
@@ -98,13 +101,16 @@ def run_shard(job: ShardJob, reporter: Reporter, stop: threading.Event) -> None:
     with closing(Shard(job.path)) as shard, closing(Ledger(job.home.ledger)) as ledger:
         with disk_errors(job.home.root):
             finish(job.home, shard)
-        _Run(job, shard, ledger, reporter, stop).run()
+        pace = pace or Pace(job.settings.limit_rate, stop)
+        _Run(job, shard, ledger, reporter, stop, pace).run()
 
 
 class _Run:
-    def __init__(self, job: ShardJob, shard: Shard, ledger: Ledger, reporter: Reporter, stop: threading.Event) -> None:
+    def __init__(
+        self, job: ShardJob, shard: Shard, ledger: Ledger, reporter: Reporter, stop: threading.Event, pace: Pace
+    ) -> None:
         self.job, self.shard, self.ledger, self.reporter, self.stop = job, shard, ledger, reporter, stop
-        self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter)
+        self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace)
         self.ready: deque[Task] = deque()
         self.waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[tuple[Active, Result]] = queue.SimpleQueue()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,13 +16,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from medfetch.errors import MedfetchError
+from medfetch.pace import shared_file
 from medfetch.progress import Event
 from medfetch.shard import ShardJob
 
-GRACE = 5.0
-"""Seconds that workers get to save their state."""
+GRACE = 4.5
+"""Seconds that all workers together get to save their state: who sends SIGTERM often kills some seconds later."""
 DEATHS = 10
-"""Workers that may die before the run gives up."""
+"""Workers that may die, with no file done in between, before the run gives up."""
 
 
 @dataclass(slots=True)
@@ -37,35 +39,48 @@ def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None])
     Raises: the error that ended a shard early.
     """
     open_jobs = deque(jobs)
-    workers = [_start() for _ in range(min(processes, len(open_jobs)))]
     deaths = 0
-    try:
-        while open_jobs or any(worker.job for worker in workers):
-            for worker in workers:
-                if worker.job is None and open_jobs:
-                    worker.job = open_jobs.popleft()
-                    with suppress(OSError):  # a worker that just died is noticed below
-                        worker.connection.send(worker.job)
-            for connection in wait([worker.connection for worker in workers]):
-                worker = next(worker for worker in workers if worker.connection is connection)
-                if not _hear(worker, show):
-                    deaths += 1
-                    if worker.job:
-                        open_jobs.appendleft(worker.job)
-                    if deaths > DEATHS:
-                        raise MedfetchError(f"{deaths} worker processes died, the last with {worker.process.wait()}")
-                    show(Event("note", reason=f"worker {worker.process.pid} died; its work is taken over"))
-                    workers[workers.index(worker)] = _start()
-    finally:
-        _end(workers, show)
+
+    def hear(event: Event) -> None:
+        nonlocal deaths
+        if event.files:
+            deaths = 0
+        show(event)
+
+    workers: list[Worker] = []
+    with shared_file() as rate:
+        try:
+            for _ in range(min(processes, len(open_jobs))):
+                workers.append(_start(rate.fileno()))
+            while open_jobs or any(worker.job for worker in workers):
+                for worker in workers:
+                    if worker.job is None and open_jobs:
+                        worker.job = open_jobs.popleft()
+                        with suppress(OSError):  # a worker that just died is noticed below
+                            worker.connection.send(worker.job)
+                for connection in wait([worker.connection for worker in workers]):
+                    worker = next(worker for worker in workers if worker.connection is connection)
+                    if not _hear(worker, hear):
+                        deaths += 1
+                        if worker.job:
+                            open_jobs.appendleft(worker.job)
+                        if deaths > DEATHS:
+                            raise MedfetchError(
+                                f"{deaths} worker processes died, the last with {worker.process.wait()}"
+                            )
+                        show(Event("note", reason=f"worker {worker.process.pid} died; its work is taken over"))
+                        workers[workers.index(worker)] = _start(rate.fileno())
+        finally:
+            _end(workers, show)
 
 
-def _start() -> Worker:
+def _start(rate: int) -> Worker:
+    """A new worker; ``rate`` is the descriptor of what keeps all of them to one rate."""
     ours, theirs = Pipe()
     # -P: nothing in the folder where medfetch happens to be run may be imported in place of a library.
-    command = [sys.executable, "-P", "-m", "medfetch.engines.worker", str(theirs.fileno())]
+    command = [sys.executable, "-P", "-m", "medfetch.engines.worker", str(theirs.fileno()), str(rate)]
     try:
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno(), rate], stdin=subprocess.DEVNULL)
     except OSError as error:
         raise MedfetchError(f"a worker process cannot be started: {error}") from error
     theirs.close()
@@ -93,7 +108,8 @@ def _hear(worker: Worker, show: Callable[[Event], None]) -> bool:
 
 
 def _end(workers: list[Worker], show: Callable[[Event], None]) -> None:
-    """Lets busy workers save their state, and ends all."""
+    """Lets busy workers save their state, and ends all; who is not ready in time is killed, which loses little."""
+    ends = time.monotonic() + GRACE
     for worker in workers:
         with suppress(OSError):
             worker.connection.send("stop")
@@ -101,10 +117,10 @@ def _end(workers: list[Worker], show: Callable[[Event], None]) -> None:
     for worker in workers:
         with suppress(MedfetchError, InterruptedError):
             # Hear them out, so that none blocks on a full pipe.
-            while worker.connection.poll(GRACE) and _hear(worker, show):
+            while worker.connection.poll(max(0.0, ends - time.monotonic())) and _hear(worker, show):
                 pass
         with suppress(subprocess.TimeoutExpired):
-            worker.process.wait(timeout=GRACE)
+            worker.process.wait(timeout=max(0.0, ends - time.monotonic()))
         worker.process.kill()
         worker.process.wait()
         worker.connection.close()

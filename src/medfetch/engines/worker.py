@@ -1,7 +1,7 @@
 """A worker process: takes shard jobs from a pipe, sends events back. Ends when its parent does.
 
-Started as ``python -m medfetch.engines.worker DESCRIPTOR``; a module of its own, so that a person's script is not
-imported a second time, as multiprocessing's spawn would.
+Started as ``python -m medfetch.engines.worker PIPE RATE``, two descriptors, the second that of ``pace.shared_file``; a
+module of its own, so that a person's script is not imported a second time, as multiprocessing's spawn would.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from medfetch import leases, logs
 from medfetch.errors import MedfetchError
+from medfetch.pace import Pace
 from medfetch.progress import Counting, Event
 from medfetch.shard import ShardJob, run_shard
 
@@ -26,8 +27,8 @@ REPORT_EVERY = 0.2
 POLL = 0.5
 
 
-def main(descriptor: int) -> None:
-    connection = Connection(descriptor)
+def main(pipe: int, rate: int) -> None:
+    connection = Connection(pipe)
     sending = threading.Lock()
     stop = threading.Event()
     jobs: queue.SimpleQueue[ShardJob | None] = queue.SimpleQueue()
@@ -59,12 +60,12 @@ def main(descriptor: int) -> None:
     threading.Thread(target=report, daemon=True).start()
     while (job := jobs.get()) is not None:
         logs.start(job.settings.verbose)
-        error = _run(job, reporter, stop)
+        error = _run(job, reporter, stop, Pace(job.settings.limit_rate, stop, rate))
         reporter.flush()
         send(("end", job.number, error))
 
 
-def _run(job: ShardJob, reporter: Counting, stop: threading.Event) -> BaseException | None:
+def _run(job: ShardJob, reporter: Counting, stop: threading.Event, pace: Pace) -> BaseException | None:
     """Runs a shard under its lease; the error that ended it early, if any."""
     lease = None
     try:
@@ -72,7 +73,7 @@ def _run(job: ShardJob, reporter: Counting, stop: threading.Event) -> BaseExcept
             reporter.emit(Event("note", reason=f"waiting for another process that works on {job.path.name}"))
             if stop.wait(POLL):
                 return InterruptedError()
-        run_shard(replace(job, token=lease.token), reporter, stop)
+        run_shard(replace(job, token=lease.token), reporter, stop, pace)
     except (MedfetchError, InterruptedError) as error:
         return error
     except Exception as error:  # a bug must end the run with a message, not with a worker that dies again and again
@@ -85,4 +86,4 @@ def _run(job: ShardJob, reporter: Counting, stop: threading.Event) -> BaseExcept
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
