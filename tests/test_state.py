@@ -21,7 +21,7 @@ from hypothesis import strategies as some
 from medfetch import cache, entries, placing, planning, upkeep
 from medfetch.cache import Home
 from medfetch.errors import CacheError, DiskFull, IntegrityError, RecipeError, UsageProblem
-from medfetch.placing import Staged, accept
+from medfetch.placing import Staged, accept, move
 from medfetch.planning import Plan
 from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Selection, Unpack
@@ -282,7 +282,7 @@ def staged(home: Home, content: bytes, path: str = "a/b", assurance: Assurance =
     partial = home.partial / "x.part"
     partial.write_bytes(content)
     checked = "md5:0" if assurance is Assurance.PUBLISHED else None
-    return Staged(partial, path, None, len(content), sha256(content), assurance, checked, "http", "h")
+    return Staged(str(partial), path, None, len(content), sha256(content), assurance, checked, "http", "h")
 
 
 def never(unit: str) -> bool:
@@ -292,7 +292,7 @@ def never(unit: str) -> bool:
 def place(home: Home, before: Placed | None, unit: str, file: Staged, planned: Callable[[str], bool]) -> Placed:
     """What a shard does, but for writing it down."""
     row = accept(home, before, unit, file, planned)
-    file.staged.replace(home.root / row.path)
+    move(file.staged, str(home.root / row.path))
     return row
 
 

@@ -121,14 +121,15 @@ def unusable(path: Path, error: OSError) -> CacheError | DiskFull:
         return DiskFull(
             f"the disk of {path} is full", hint="make room and run the same command again; nothing complete is lost"
         )
+    where = error.filename2 or error.filename
     return CacheError(
-        f"the cache at {path} cannot be used: {error.strerror or error}",
+        f"the cache at {path} cannot be used: {error.strerror or error}" + f" ({where})" * bool(where),
         hint="choose another with --cache DIR or MEDFETCH_CACHE",
     )
 
 
 class disk_errors:
-    """A context that turns the operating system's errors into ours; a class, for a generator costs four times as much."""
+    """A context that turns the operating system's errors into ours; as a generator it would cost four times as much."""
 
     __slots__ = ("_path",)
 

@@ -5,6 +5,7 @@ It brings together a route's source, its network and the transfer function; it m
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ class Fetching:
     ) -> None:  # fmt: skip
         self.home, self.settings, self.archives = home, settings, archives
         self.stop, self.reporter = stop, reporter
-        self.prefix, self.token = f"{shard:05d}", token
+        self.folder, self.prefix, self.token = str(home.partial), f"{shard:05d}", token
         self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
         self.pace = pace
         self.local = threading.local()
@@ -121,7 +122,7 @@ class Fetching:
             raise
         files = tuple(
             Staged(
-                member.staged, str(PurePosixPath(group.path, member.name)), None, member.size, member.sha256,
+                str(member.staged), str(PurePosixPath(group.path, member.name)), None, member.size, member.sha256,
                 Assurance.PUBLISHED if member.checked else Assurance.FIRST_SEEN,
                 str(member.checked) if member.checked else None, route["source"], fetched.host,
             )
@@ -141,7 +142,7 @@ class Fetching:
 
     def _staged(self, file: RemoteFile, fetched: Fetched, path: str, route: Mapping[str, Any]) -> Staged:
         return Staged(
-            fetched.path, path, file.key, fetched.size, fetched.sha256, fetched.assurance, fetched.checked,
+            str(fetched.path), path, file.key, fetched.size, fetched.sha256, fetched.assurance, fetched.checked,
             route["source"], fetched.host,
         )  # fmt: skip
 
@@ -160,7 +161,7 @@ class Fetching:
         # The archive's digest vouches for its members.
         files = [
             Staged(
-                member.staged, str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
+                str(member.staged), str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
                 _weakest(pieces), pieces[0].checked, route["source"], pieces[0].host,
             )
             for member in members
@@ -206,7 +207,7 @@ class Fetching:
     def _partial(self, file: RemoteFile) -> Path:
         """This owner's partial for a file; bytes of a former owner are taken over."""
         stem = self._stem(file)
-        mine = self.home.partial / f"{stem}.{self.token}{PARTIAL}"
+        mine = Path(f"{self.folder}{os.sep}{stem}.{self.token}{PARTIAL}")
         if (orphan := self.orphans.pop(stem, None)) and not mine.exists():
             with disk_errors(mine):
                 self._take_over(orphan, mine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from medfetch.types import Assurance
 class Staged:
     """A verified file that waits for its final name."""
 
-    staged: Path
+    staged: str
+    """Where it is now."""
     path: str
     """The final name, relative to the home."""
     key: str | None
@@ -39,7 +42,6 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
         IntegrityError: the host publishes no checksum, and the bytes are not those first seen.
         CacheError: a file that medfetch did not write is in the way, or another one of the same plan.
     """
-    final = home.root / staged.path
     if before and before.sha256 != staged.sha256:
         if before.unit == unit and Assurance.PUBLISHED not in (before.assurance, staged.assurance):
             raise IntegrityError(
@@ -49,25 +51,37 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
         # Of another plan it is an older or newer version, which gives way.
         if before.unit != unit and planned(before.unit):
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
+    final = f"{home.root}{os.sep}{staged.path}"
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise _in_the_way(final) from None
-    # Without a record it may be from a plan that was thrown away: then it is the same.
-    if final.is_dir() or (before is None and final.exists() and hash_file(final).sha256 != staged.sha256):
-        raise _in_the_way(final)
+        there = os.stat(final)
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        raise _in_the_way(Path(final)) from None
+    else:
+        # Without a record it may be from a plan that was thrown away: then it is the same.
+        if stat.S_ISDIR(there.st_mode) or (before is None and hash_file(Path(final)).sha256 != staged.sha256):
+            raise _in_the_way(Path(final))
     return Placed(
         staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
         staged.host,
     )  # fmt: skip
 
 
+def move(staged: str, final: str) -> None:
+    """Gives a file its final name, and makes the folder where there is none yet."""
+    try:
+        os.replace(staged, final)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        os.replace(staged, final)
+
+
 def finish(home: Home, shard: Shard) -> None:
     """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
     for path, staged in shard.unnamed():
-        waiting = home.partial / staged
-        if waiting.exists():
-            waiting.replace(home.root / path)
+        if (home.partial / staged).exists():
+            move(str(home.partial / staged), str(home.root / path))
 
 
 def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:

@@ -8,11 +8,10 @@ The main thread owns the database; worker threads do what waits for the network.
 
 from __future__ import annotations
 
-import queue
+import os
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,8 @@ from medfetch.config import Settings
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
 from medfetch.pace import Pace
-from medfetch.placing import Staged, accept, finish
+from medfetch.placing import Staged, accept, finish, move
+from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
 from medfetch.state import Ledger, Placed, Shard
 from medfetch.types import Entry, Group, RemoteFile
@@ -33,8 +33,10 @@ from medfetch.types import Entry, Group, RemoteFile
 BATCH_FILES = 1000
 BATCH_SECONDS = 1.0
 """Finished files wait at most so long (or for so many) for their common sync to disk and their final names."""
-AHEAD = 4
-"""Files ready to be fetched, for each thread, before further groups are listed."""
+AHEAD = 8
+"""Tasks that wait for each connection before further entries are taken up."""
+LOOK = 0.1
+"""Seconds between two looks at what the threads have done."""
 REFUSALS = 10
 """So many refused, or without an answer, in a row, and the run stops: the host means all of us, or is gone."""
 SAVE_WITHIN = 2.0
@@ -111,13 +113,11 @@ class _Run:
     ) -> None:
         self.job, self.shard, self.ledger, self.reporter, self.stop = job, shard, ledger, reporter, stop
         self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace)
-        self.ready: deque[Task] = deque()
-        self.waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self.done: queue.SimpleQueue[tuple[Active, Result]] = queue.SimpleQueue()
-        self.busy = 0
+        self.ready: list[Task] = []
+        self.pool = Pool[Task, tuple[Active, Result]](self._work, job.threads)
+        self.under_way = 0
         self.after = 0
         self.exhausted = False
-        self.ending = False
         self.refused_in_a_row = 0
         self.finished: list[Active] = []
         self.batch: list[tuple[Active, Staged]] = []
@@ -126,63 +126,46 @@ class _Run:
         """When; the first file need not wait for others, so that even very short lives get somewhere."""
 
     def run(self) -> None:
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.job.threads)]
-        for thread in threads:
-            thread.start()
         try:
             self._loop()
         finally:
-            self.ending = True
-            for _ in threads:
-                self.waiting.put(None)
             # When stopped, a thread that waits for a host's answer is not waited for.
-            patience = SAVE_WITHIN if self.stop.is_set() else None
-            ends = time.monotonic() + (patience or 0)
-            for thread in threads:
-                thread.join(patience and max(0.0, ends - time.monotonic()))
+            results = self.pool.end(SAVE_WITHIN if self.stop.is_set() else None)
             # What was still finished on the way out is kept too.
             with suppress(MedfetchError):
-                while not self.done.empty():
-                    self._take(*self.done.get())
+                for active, result in results:
+                    self._take(active, result)
             self.fetching.close()
             self._flush()
 
-    def _work(self) -> None:
-        while (task := self.waiting.get()) is not None:
-            active, call = task
-            if self.ending:
-                continue
-            try:
-                self.done.put((active, call()))
-            except (MedfetchError, InterruptedError) as error:
-                self.done.put((active, error))
-            except Exception as error:  # a source's or a library's bug must not lose the other files
-                self.done.put((active, MedfetchError(f"{active.entry.path}: {type(error).__name__}: {error}")))
+    def _work(self, task: Task) -> tuple[Active, Result]:
+        active, call = task
+        try:
+            return active, call()
+        except (MedfetchError, InterruptedError) as error:
+            return active, error
+        except Exception as error:  # a source's or a library's bug must not lose the other files
+            return active, MedfetchError(f"{active.entry.path}: {type(error).__name__}: {error}")
 
     def _loop(self) -> None:
         while True:
             if self.stop.is_set():
                 raise InterruptedError
             self._refill()
-            while self.ready and self.busy < 2 * self.job.threads:
-                self.waiting.put(self.ready.popleft())
-                self.busy += 1
-            if not self.busy:
+            if not self.under_way:
                 return
-            try:
-                active, result = self.done.get(timeout=BATCH_SECONDS / 4)
-            except queue.Empty:
-                pass
-            else:
-                self.busy -= 1
+            results = self.pool.take(LOOK)
+            self.under_way -= len(results)
+            for active, result in results:
                 self._take(active, result)
             if len(self.batch) >= BATCH_FILES or time.monotonic() - self.flushed >= BATCH_SECONDS:
                 self._flush()
 
     def _refill(self) -> None:
-        """Takes up further entries while there is little to fetch."""
-        while not self.exhausted and len(self.ready) < AHEAD * self.job.threads:
-            rows = self.shard.todo(self.after, self.job.threads)
+        """Takes up further entries while there is little to fetch, and hands out what is ready."""
+        most = AHEAD * self.job.threads
+        while not self.exhausted and len(self.ready) + self.pool.waiting < most:
+            rows = self.shard.todo(self.after, most)
             self.exhausted = not rows
             for row, part, entry in rows:
                 self.after = row
@@ -190,6 +173,12 @@ class _Run:
                 if isinstance(entry, Group):
                     self._look_up(active)
                 self._start(active)
+        # Of a large series a few at a time, so that what is done is written down now and then.
+        number = min(len(self.ready), 2 * most - self.pool.waiting)
+        if number > 0:
+            tasks, self.ready = self.ready[:number], self.ready[number:]
+            self.under_way += number
+            self.pool.put(tasks)
 
     # -- what to do next with an entry ---------------------------------------------------------------------------
 
@@ -252,7 +241,7 @@ class _Run:
         active.leftovers += result.leftovers
         for staged in result.files:
             if staged.path in active.names:
-                staged.staged.unlink(missing_ok=True)
+                Path(staged.staged).unlink(missing_ok=True)
             else:
                 active.names.add(staged.path)
                 self.batch.append((active, staged))
@@ -311,7 +300,7 @@ class _Run:
         if not (self.batch or self.finished or self.failed):
             return
         self.flushed = time.monotonic()
-        rows: list[tuple[Placed, Path]] = []
+        rows: list[tuple[Placed, str]] = []
         groups = {active.unit for active, _ in self.batch if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
@@ -332,15 +321,15 @@ class _Run:
             self._fail(active)
         complete = [active for active in self.finished if not active.errors]
         failed, self.finished, self.failed = self.failed, [], []
-        partial, root = self.job.home.partial, self.job.home.root
+        partial, root = f"{self.job.home.partial}{os.sep}", f"{self.job.home.root}{os.sep}"
         self.shard.record(
-            [(placed, str(staged.relative_to(partial))) for placed, staged in rows],
+            [(placed, staged.removeprefix(partial)) for placed, staged in rows],
             [active.row for active in complete],
             [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in failed],
         )
         with disk_errors(root):
             for placed, staged_at in rows:
-                staged_at.replace(root / placed.path)
+                move(staged_at, root + placed.path)
         # An archive counts as one file, however many came out of it.
         files = sum(isinstance(active.entry, RemoteFile) for active in complete)
         files += sum(placed.unit in groups for placed, _ in rows)

@@ -53,10 +53,10 @@ def looks_like(head: bytes, path: str) -> str | None:
 
     An HTML page is judged under every name but a page's, XML, JSON and nothing only under the names of binary formats.
     """
-    suffix = PurePosixPath(path).suffix.lower()
     text = head.removeprefix(_BYTE_ORDER_MARK)
     if _NOT_TEXT.search(text):
         return None
+    suffix = PurePosixPath(path).suffix.lower()
     if suffix not in _PAGES and _HTML.match(text):
         return "an HTML page (a login page?)"
     if suffix not in _BINARY:

@@ -182,14 +182,13 @@ def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:
     Raises: Refused where a redirect's address is malformed.
     """
     status, fields = 0, {}  # type: int, dict[str, str]
-    for line in lines:
-        text = line.decode("latin-1").strip()
-        if text.startswith("HTTP/"):
-            words = text.split(None, 2)
+    for line in b"".join(lines).decode("latin-1").splitlines():
+        if line[:5] == "HTTP/":
+            words = line.split(None, 2)
             status, fields = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0, {}
-        elif text:
-            name, _, value = text.partition(":")
-            fields[name.rstrip().lower()] = value.lstrip()
+        elif line.strip():
+            name, _, value = line.partition(":")
+            fields[name.strip().lower()] = value.strip()
         elif 300 <= status < 400 and fields.get("location"):
             try:
                 url = urljoin(url, fields["location"])
