@@ -25,7 +25,7 @@ from medfetch.net import layers
 from medfetch.net.http import Answer
 from medfetch.net.layers import Paced, connections, refusal, retried, retry_after, shown
 from medfetch.net.stack import ApiNet
-from medfetch.types import Request, Traits
+from medfetch.types import Traits
 
 NOON = "Mon, 02 Jan 2023 12:00:00 GMT"
 
@@ -216,14 +216,21 @@ class Answering:
     def __init__(self, status: int, **headers: str) -> None:
         self.answer = Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, "", False)
 
-    def get(self, request: Request, receiver: object) -> Answer:
+    def get(self, *request: object, **terms: object) -> Answer:
         return self.answer
+
+    def close(self) -> None:
+        pass
+
+
+def ask(hosts: Hosts, client: Answering) -> None:
+    getter = Paced(lambda slot: client, hosts, Traits(connections=4))
+    getter.get("https://host/a", {}, None, login=None, patience=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("status", "paused"), [(429, True), (503, True), (404, False), (200, False)])
 def test_who_says_later_is_left_alone_by_all(hosts: Hosts, status: int, paused: bool) -> None:
-    getter = Paced(Answering(status, retry_after="1000"), hosts, Traits(connections=4))
-    getter.get(Request("https://host/a"), None)  # type: ignore[arg-type]
+    ask(hosts, Answering(status, retry_after="1000"))
     assert (hosts.pause_left("host") > 900) is paused
 
 

@@ -62,7 +62,7 @@ class Receiver(Protocol):
 
 
 class Curl:
-    """One reusable connection pool of one thread."""
+    """A connection that is kept open, and what redirects lead to from there; for one thread at a time."""
 
     def __init__(self, user_agent: str, ca_bundle: str, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
@@ -120,6 +120,9 @@ class Curl:
         if self._answer is None:
             raise Retryable(f"{host_of(url)} sent no proper HTTP answer")
         return self._answer
+
+    def close(self) -> None:
+        self._curl.close()
 
     def _set(self, url: str, headers: Mapping[str, str], login: Login | None, patience: float) -> None:
         curl = self._curl

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from medfetch.credentials import Login
 from medfetch.errors import Refused, Retryable
-from medfetch.hosts import Hosts, host_of
+from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.http import PROXY_LOGIN, Answer, Receiver
 from medfetch.types import Request, Traits
 
@@ -29,6 +29,9 @@ LONGEST_RETRY_AFTER = 3600.0
 ATTEMPTS = 100
 """For one file from one address, however much each of them brought."""
 QUERY = re.compile(r"\?[^\s\"'<>]+")
+RATE_LIMIT = re.compile(r"\b(r|t|remaining|reset)=([0-9]+)")
+FIRST_MOMENT = 1e9
+"""From here on a number of seconds is one since 1970."""
 PROGRESS = 65536
 """Bytes that an attempt must bring so as not to count as one in vain."""
 LATER = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
@@ -47,7 +50,7 @@ class RawGetter(Protocol):
 
 
 class Authorized:
-    """Adds the credential that a request names; libcurl does not carry it along to another host."""
+    """Adds the credential that a request names; libcurl does not carry it along to another host. For many threads."""
 
     def __init__(self, client: RawGetter, secret: Callable[[str], Login | None], patience: float) -> None:
         self._client, self._secret, self._patience = client, secret, patience
@@ -62,22 +65,27 @@ class Authorized:
 
 
 class Paced:
-    """Holds one of the host's connections during a request, and passes on what the host wishes for all of us."""
+    """Asks over one of the host's connections, and passes on what the host wishes for all of us. For many threads."""
 
-    def __init__(self, inner: Getter, hosts: Hosts, traits: Traits) -> None:
-        self._inner, self._hosts, self._traits = inner, hosts, traits
+    def __init__(self, client: Callable[[Slot], RawGetter], hosts: Hosts, traits: Traits) -> None:
+        """``client`` gives the client that holds a slot's connection open."""
+        self._client, self._hosts, self._traits = client, hosts, traits
 
-    def get(self, request: Request, receiver: Receiver) -> Answer:
-        with self._hosts.connection(request.url, connections(self._traits, request.url)):
+    def get(
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+    ) -> Answer:
+        with self._hosts.connection(url, connections(self._traits, url)) as slot:
             started = time.monotonic()
             try:
-                answer = self._inner.get(request, receiver)
+                answer = self._client(slot).get(url, headers, receiver, login=login, patience=patience)
             except Retryable as error:
-                log.debug("GET %s: %s", shown(request.url), error.message)
+                log.debug("GET %s: %s", shown(url), error.message)
                 raise
-        log.debug("GET %s: %d in %.3f s", shown(request.url), answer.status, time.monotonic() - started)
-        if answer.status in LATER and (seconds := retry_after(answer.headers)):
-            self._hosts.pause(request.url, seconds)
+            # While the connection is still ours: nobody shall ask in between.
+            if seconds := wished(answer.status, answer.headers):
+                self._hosts.pause(url, seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("GET %s: %d in %.3f s", shown(url), answer.status, time.monotonic() - started)
         return answer
 
 
@@ -100,7 +108,7 @@ def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -
         return Refused(f"{host}: {PROXY_LOGIN}", status=status)
     said = f": {quoted}" if (quoted := _quoted(text)) else ""
     if status in LATER:
-        return Retryable(f"{host} answered {status}{said}", after=retry_after(headers))
+        return Retryable(f"{host} answered {status}{said}", after=wished(status, headers))
     hints = {
         401: "a log-in is needed, or it is wrong",
         403: "no permission, or the link has expired",
@@ -130,6 +138,40 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     # The host's own clock decides where it tells the time.
     now = _moment(headers.get("date", "")) or time.time()
     return min(max(0.0, then - now), LONGEST_RETRY_AFTER)
+
+
+def wished(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds for which a host wants to be left alone after an answer; None where it does not say so.
+
+    Either it says "later", or that nothing is left of what it allows in a time. Of the latter several dialects are
+    spoken: ``X-RateLimit-Remaining`` and ``-Reset`` (Zenodo, GitHub), the same without X-, and ``RateLimit`` of the
+    IETF's draft-ietf-httpapi-ratelimit-headers (Hugging Face: ``"resolvers";r=0;t=120``).
+    """
+    asked = retry_after(headers) if status in LATER else None
+    until_reset = rate_limit_reset(headers)
+    return max(asked or 0.0, until_reset) if until_reset is not None else asked
+
+
+def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until a host allows requests again; None where some are left, or it does not tell."""
+    told = []
+    for prefix in ("x-ratelimit-", "ratelimit-"):
+        if headers.get(f"{prefix}remaining", "").strip() == "0":
+            told.append((headers.get(f"{prefix}reset", ""), headers.get("date", "")))
+    if field := headers.get("ratelimit"):
+        # One item for each policy; in its early versions all was one: "limit=100, remaining=0, reset=50".
+        for item in [field] if "remaining" in field else field.split(","):
+            values = dict(RATE_LIMIT.findall(item))
+            if "0" in (values.get("r"), values.get("remaining")):
+                told.append((values.get("t") or values.get("reset") or "", ""))
+    waits = [_until(reset, date) for reset, date in told if reset.strip().isdecimal()]
+    return min(max(waits), LONGEST_RETRY_AFTER) if waits else None
+
+
+def _until(reset: str, date: str) -> float:
+    """Seconds until a reset: some say how many, some the second since 1970."""
+    seconds = float(reset)
+    return seconds if seconds < FIRST_MOMENT else max(0.0, seconds - (_moment(date) or time.time()))
 
 
 def _moment(date: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Builds the network in one place: for bytes ``paced(authorized(curl))``, for APIs a session with the same manners."""
+"""Builds the network in one place: for bytes ``authorized(paced(curl))``, for APIs a session with the same manners."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from medfetch import credentials
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
-from medfetch.hosts import Hosts, host_of
-from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown
+from medfetch.hosts import Hosts, Slot, host_of
+from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.types import Traits
 
 API_TIMEOUT = (10, 300)
@@ -19,12 +19,14 @@ to list a large collection."""
 
 
 def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:
-    """The way for bytes; belongs to one thread."""
+    """The way for bytes; for many threads, each over a connection of its own."""
     from medfetch.net.http import Curl
 
-    client = Curl(settings.user_agent, settings.ca_bundle, stop.is_set)
+    def client(slot: Slot) -> Curl:
+        return slot.client(Curl, lambda: Curl(settings.user_agent, settings.ca_bundle, stop.is_set))
+
     patience = settings.patience or traits.patience
-    return Paced(Authorized(client, lambda name: credentials.find(name, settings.netrc), patience), hosts, traits)
+    return Authorized(Paced(client, hosts, traits), lambda name: credentials.find(name, settings.netrc), patience)
 
 
 class ApiNet:
@@ -39,7 +41,6 @@ class ApiNet:
         said: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._settings, self._traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
-        self._local = threading.local()
 
     def endpoint(self, name: str) -> str:
         return self._settings.endpoints.get(name, self._traits.endpoints.get(name, ""))
@@ -73,18 +74,10 @@ class ApiNet:
     def _once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
         import requests
 
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-            self._local.session.headers["User-Agent"] = self._settings.user_agent
-            # A netrc entry must go nowhere unasked: secrets travel by name, in layers.Authorized.
-            # After a redirect requests would look there again.
-            self._local.session.auth = lambda request: request
-            self._local.session.rebuild_auth = lambda request, response: None
-        with self._hosts.connection(url, connections(self._traits, url)):
+        with self._hosts.connection(url, connections(self._traits, url)) as slot:
+            session = slot.client(requests.Session, self._session)
             try:
-                answer = self._local.session.request(
-                    method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments
-                )
+                answer = session.request(method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments)
             except requests.exceptions.SSLError as error:
                 raise Refused(f"{host_of(url)}: its certificate is not valid ({_cause(error)})") from None
             except requests.exceptions.ProxyError as error:
@@ -95,14 +88,25 @@ class ApiNet:
                 raise Retryable(f"{host_of(url)} cannot be reached: {_cause(error)}", reached=False) from None
             except requests.exceptions.RequestException as error:
                 raise Retryable(f"{host_of(url)}: {_cause(error)}") from None
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            # While the connection is still ours: nobody shall ask in between.
+            if seconds := wished(answer.status_code, headers):
+                self._hosts.pause(url, seconds)
         log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
         if answer.status_code >= 400:
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            problem = refusal(answer.status_code, headers, url, answer.text[:500])
-            if isinstance(problem, Retryable) and problem.after:
-                self._hosts.pause(url, problem.after)
-            raise problem
+            raise refusal(answer.status_code, headers, url, answer.text[:500])
         return answer
+
+    def _session(self) -> Any:
+        import requests
+
+        session: Any = requests.Session()
+        session.headers["User-Agent"] = self._settings.user_agent
+        # A netrc entry must go nowhere unasked: secrets travel by name, in layers.Authorized.
+        # After a redirect requests would look there again.
+        session.auth = lambda request: request
+        session.rebuild_auth = lambda request, response: None
+        return session
 
 
 def _cause(error: BaseException) -> str:
