@@ -1,18 +1,25 @@
 # make demo: three patients of LIDC-IDRI from an embedded stand-in for the archives, killed half-way and resumed
 # make test: all tests
-# Both make an environment in .venv first; Python 3.11 or later and pip are all they need.
+# make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
+# All make an environment in .venv first; Python 3.11 or later and pip are all they need.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 WORKERS ?= 2
+WORKLOADS ?=
+ROUNDS ?= 3
+SCALE ?= 1
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test bench lint docs clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
 
 test: .venv/developed
 	$(BIN)/pytest -n $(WORKERS)
+
+bench: .venv/developed
+	PYTHONPATH=tests $(BIN)/python -m bench $(WORKLOADS) --rounds $(ROUNDS) --scale $(SCALE)
 
 lint: .venv/developed
 	$(BIN)/ruff check

@@ -1,0 +1,55 @@
+"""Where the files go: a file system that is made anew for every run, where that is possible.
+
+ext4 does not use the inodes of lately deleted files and searches past them, so that a second run in the same file
+system takes seconds longer than the first. It must not know what is written there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.data import MIB
+
+
+def can_mount() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0 and Path("/dev/loop-control").exists()
+
+
+@contextmanager
+def fresh(where: Path, size: int) -> Iterator[Path]:
+    """An empty folder for so many bytes: a new ext4 on a loop device as root on Linux, else just a new folder."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=where) as name:
+        folder = Path(name)
+        if not can_mount():
+            yield folder
+            return
+        image, mounted = folder / "image", folder / "mounted"
+        mounted.mkdir()
+        with open(image, "wb") as file:
+            file.truncate(size * 5 // 4 + 512 * MIB)
+        # What a disk in use has long done must not go on in the background while we measure.
+        _call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image)
+        _call("mount", "-o", "loop", image, mounted)
+        try:
+            shutil.rmtree(mounted / "lost+found")
+            yield mounted
+        finally:
+            _call("umount", mounted)
+
+
+@contextmanager
+def folder(where: Path) -> Iterator[Path]:
+    """Just an empty folder."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=where) as name:
+        yield Path(name)
+
+
+def _call(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True)
