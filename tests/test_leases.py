@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -201,3 +202,72 @@ def test_who_was_killed_while_clearing_holds_nobody_up_for_long(path: Path) -> N
     found = [leases.take(path) for _ in range(2)]
     assert found[-1] is not None
     assert files(path) == {"lease"}
+
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+def test_a_clock_that_jumps_kills_nobody_on_this_machine(
+    path: Path, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with taken_by_another(path, "sys.stdin.read()") as process:
+        now = time.time()
+        monkeypatch.setattr(leases.time, "time", lambda: now + jump)
+        assert leases.take(path) is None
+        process.kill()
+        process.wait()
+        lease = leases.take(path)
+        assert lease is not None
+        lease.release()
+
+
+@pytest.mark.parametrize(
+    ("content", "patience"),
+    [('{"machine": "elsewhere", "pid": 1, "token": "theirs"}', leases.STALE), ("", leases.MOMENT)],
+    ids=["of another machine", "of nobody"],
+)
+def test_a_clock_that_was_set_back_keeps_nobody_alive(
+    path: Path, content: str, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(content)
+    silent(path, -HOUR)
+    start = time.monotonic()
+    assert leases.take(path) is None
+    monkeypatch.setattr(leases.time, "monotonic", lambda: start + patience / 2)
+    assert leases.take(path) is None
+    silent(path, -HOUR - 1)  # a sign of life
+    monkeypatch.setattr(leases.time, "monotonic", lambda: start + patience * 1.2)
+    assert leases.take(path) is None
+    monkeypatch.setattr(leases.time, "monotonic", lambda: start + patience * 2.4)
+    lease = leases.take(path)
+    assert lease is not None
+    lease.release()
+
+
+def test_who_is_stopped_for_long_keeps_it(path: Path) -> None:
+    with taken_by_another(path, "sys.stdin.read()") as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        silent(path, leases.STALE * 100)
+        assert leases.take(path) is None
+        process.send_signal(signal.SIGCONT)
+        assert leases.take(path) is None
+        process.kill()
+
+
+THREADED = "import threading; threading.Thread(target=sys.stdin.read).start(); ctypes.CDLL(None).pthread_exit(0)"
+
+
+def test_a_process_whose_threads_still_run_is_not_dead(path: Path) -> None:
+    """So a killed process looks for a moment: its first thread is gone, the others hold its connections."""
+    with taken_by_another(path, f"import ctypes; {THREADED}") as process:
+        stat = Path(f"/proc/{process.pid}/stat")
+        deadline = time.monotonic() + 30
+        while " Z " not in stat.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert leases.take(path) is None
+        process.kill()
+        process.wait()
+        assert leases.take(path) is not None

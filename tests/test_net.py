@@ -18,12 +18,13 @@ import responses
 from clock import Clock
 from servers import Server, redirect, reply
 
+from medfetch import hosts as hosts_module
 from medfetch.config import Settings
 from medfetch.errors import Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net import layers
 from medfetch.net.http import Answer
-from medfetch.net.layers import Paced, connections, refusal, retried, retry_after, shown
+from medfetch.net.layers import Paced, connections, refusal, retried, retry_after, shown, wished
 from medfetch.net.stack import ApiNet
 from medfetch.types import Traits
 
@@ -210,6 +211,37 @@ def test_a_shorter_wish_does_not_end_a_longer_pause(hosts: Hosts) -> None:
     assert hosts.pause_left("host") > 900
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (200, {}, None),
+        (200, {"retry-after": "9"}, None),
+        (429, {"retry-after": "9"}, 9),
+        # Zenodo, GitHub: the second since 1970, by the host's own clock where it tells it.
+        (200, {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "1672660830"}, None),
+        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1672660830", "date": NOON}, 30),
+        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1672660000", "date": NOON}, 0),
+        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1772660830", "date": NOON}, 3600),
+        (200, {"x-ratelimit-remaining": "0"}, None),
+        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, None),
+        (200, {"ratelimit-remaining": "0", "ratelimit-reset": "45"}, 45),
+        (429, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "45", "retry-after": "9"}, 45),
+        (429, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "5", "retry-after": "9"}, 9),
+        # draft-ietf-httpapi-ratelimit-headers, in its later form, as Hugging Face sends it, and in its first ones.
+        (200, {"ratelimit": '"resolvers";r=2999;t=120', "ratelimit-policy": '"fixed window";"resolvers";q=3000;w=300'},
+         None),
+        (429, {"ratelimit": '"resolvers";r=0;t=120', "ratelimit-policy": '"fixed window";"resolvers";q=3000;w=300'},
+         120),
+        (200, {"ratelimit": '"burst";r=10;t=1, "daily"; r=0; t=60'}, 60),
+        (200, {"ratelimit": '"pages";r=0'}, None),
+        (200, {"ratelimit": "limit=100, remaining=0, reset=50"}, 50),
+        (200, {"ratelimit": "limit=100, remaining=10, reset=50"}, None),
+    ],
+)  # fmt: skip
+def test_what_a_host_wishes(status: int, headers: dict[str, str], seconds: float | None) -> None:
+    assert wished(status, headers) == seconds
+
+
 class Answering:
     """A getter that always gives one answer."""
 
@@ -232,6 +264,23 @@ def ask(hosts: Hosts, client: Answering) -> None:
 def test_who_says_later_is_left_alone_by_all(hosts: Hosts, status: int, paused: bool) -> None:
     ask(hosts, Answering(status, retry_after="1000"))
     assert (hosts.pause_left("host") > 900) is paused
+
+
+def test_who_has_nothing_left_is_left_alone_by_all(hosts: Hosts) -> None:
+    ask(hosts, Answering(200, ratelimit='"resolvers";r=0;t=1000'))
+    assert hosts.pause_left("host") > 900
+
+
+def test_a_pause_ends_in_time_though_the_clock_is_set_back(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts.pause("https://host/a", 100)
+    now = time.time()
+    monkeypatch.setattr(hosts_module.time, "time", lambda: now - 3600)
+    assert hosts.pause_left("host") <= 100
+    other = Hosts(tmp_path, lambda: False)
+    assert 90 < other.pause_left("host") <= 100
+    other.close()
 
 
 def test_a_host_that_is_down_is_not_tried_at_length(hosts: Hosts) -> None:

@@ -2,6 +2,7 @@
 
 Nothing's correctness may rest on a lease alone: partial files carry the token of their lease in their name, so
 that two owners, should it ever come to that, write two files. (huggingface_hub #4306 tells what happens otherwise.)
+On one machine a process is asked for directly: neither a clock that jumps nor a long stop of the process matters.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 HEARTBEAT = 15.0
 """Seconds between signs of life."""
 STALE = 120.0
-"""Seconds without one after which a lease of another machine is void."""
+"""Seconds without one after which a lease of another machine is void; its owner, if it still runs, loses only time."""
 MOMENT = 5.0
 """Seconds after which whoever was writing a lease, or clearing one away, must have been killed at it."""
 
@@ -33,14 +34,16 @@ def _machine() -> str:
     return "/".join(parts)
 
 
-def _stat(pid: int) -> tuple[str, str] | None:
-    """State and start of a process, in the kernel's words; None where it does not run (or the system does not tell)."""
+def _stat(pid: int) -> tuple[bool, str] | None:
+    """Whether a process has ended, and when it began in the kernel's words; None where nothing is told of it."""
     try:
-        # proc(5): the third and the 22nd field; the second, in parentheses, may hold spaces.
+        # proc(5): the third, the 20th and the 22nd field; the second, in parentheses, may hold spaces.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return fields[0], fields[19]
+    # In a container nobody may ever wait for orphans: they stay as zombies. A zombie with threads is not quite dead:
+    # they may still have its connections open.
+    return fields[0] in "ZX" and int(fields[17]) <= 1, fields[19]
 
 
 def _started(pid: int) -> str | None:
@@ -56,8 +59,7 @@ def _alive(pid: int, started: str | None) -> bool:
     except PermissionError:
         pass
     stat = _stat(pid)
-    # In a container nobody may ever wait for orphans: they stay as zombies.
-    return stat is None or (stat[0] not in "ZX" and started in (stat[1], None))
+    return stat is None or (not stat[0] and started in (stat[1], None))
 
 
 class Lease:
@@ -109,13 +111,28 @@ def owner(path: Path) -> dict[str, object] | None:
 def is_dead(path: Path) -> bool:
     """Whether the holder is known not to run any more, or has shown no sign of life for too long."""
     held_by = owner(path)
-    try:
-        silence = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return False
     if held_by and held_by.get("machine") == _machine():
         return not _alive(int(str(held_by["pid"])), held_by.get("started"))  # type: ignore[arg-type]
-    return silence > (STALE if held_by else MOMENT)
+    return _silence(path) > (STALE if held_by else MOMENT)
+
+
+_watched: dict[Path, tuple[int, float]] = {}
+"""The last sign of life of what this process waits for, and when, by a clock that never jumps, it was first seen."""
+
+
+def _silence(path: Path) -> float:
+    """Seconds without a sign of life; 0 where there is no file.
+
+    By the clock, or by what was watched from here, whichever is longer: where a clock was set back, signs of life lie
+    in the future.
+    """
+    try:
+        sign = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0.0
+    if _watched.get(path, (None, 0))[0] != sign:
+        _watched[path] = sign, time.monotonic()
+    return max(time.time() - sign / 1e9, time.monotonic() - _watched[path][1])
 
 
 def _clear_dead(path: Path) -> bool:
@@ -127,9 +144,8 @@ def _clear_dead(path: Path) -> bool:
     try:
         os.close(os.open(clearing, os.O_CREAT | os.O_EXCL, 0o644))
     except FileExistsError:
-        with suppress(FileNotFoundError):
-            if time.time() - clearing.stat().st_mtime > MOMENT:
-                clearing.unlink()
+        if _silence(clearing) > MOMENT:
+            clearing.unlink(missing_ok=True)
         return False
     try:
         if is_dead(path):
