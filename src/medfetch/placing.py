@@ -55,7 +55,8 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
     try:
         there = os.stat(final)
     except FileNotFoundError:
-        pass
+        if os.path.islink(final):
+            raise _in_the_way(Path(final)) from None
     except NotADirectoryError:
         raise _in_the_way(Path(final)) from None
     else:
@@ -94,7 +95,7 @@ def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:
 
 def _in_the_way(final: Path) -> CacheError:
     """Names the file or folder that is not ours: at the final name, or where one of its folders must be."""
-    there = next(path for path in (final, *final.parents) if path.exists())
+    there = next(path for path in (final, *final.parents) if os.path.lexists(path))
     return CacheError(
         f"{there} is in the way and was not written by medfetch", hint="move it away and run the command again"
     )

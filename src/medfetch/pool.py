@@ -60,7 +60,8 @@ class Pool(Generic[Task, Result]):
     def help(self, call: Help) -> None:
         """Threads that have no task run ``call``, any number of them at a time, until it has nothing left."""
         with self._changed:
-            self._helps.append(call)
+            if call not in self._helps:
+                self._helps.append(call)
             self._engage()
 
     def crowded(self) -> bool:
@@ -75,16 +76,20 @@ class Pool(Generic[Task, Result]):
             results, self._results = self._results, []
         return results
 
-    def end(self, patience: float | None) -> list[Result]:
-        """Forgets the tasks that nobody works on, and waits for the others, ``patience`` seconds at the most."""
+    def close(self) -> None:
+        """Forgets the tasks that nobody works on, takes no others, and wakes the taker."""
         with self._changed:
             self._ending = True
             self._tasks.clear()
             self._changed.notify_all()
+        self._told.set()
+
+    def end(self, patience: float | None) -> list[Result]:
+        """Closes, and waits for the tasks under way, ``patience`` seconds at the most; their results."""
+        self.close()
         ends = time.monotonic() + (patience or 0)
         for thread in self._threads:
             thread.join(patience and max(0.0, ends - time.monotonic()))
-        self._told.set()
         return self.take(0)
 
     def _engage(self) -> None:

@@ -293,6 +293,8 @@ def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None
         missing = max(missing, sum(part.size or 0 for part in parts) - tallies["bytes_done"])
     # Without a published figure an archive's content is taken to be as large as the archive.
     needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)
+    # What a former run left of it lies on that disk already.
+    needed -= sum(path.stat().st_size for path in made.home.partial.iterdir() if path.is_file())
     free = cache.free_bytes(made.home.root)
     if needed > free:
         raise DiskFull(

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -115,6 +116,7 @@ class _Run:
         self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace)
         self.ready: list[Task] = []
         self.pool = Pool[Task, tuple[Active, Result]](self._work, job.threads)
+        self.results: deque[tuple[Active, Result]] = deque()
         self.under_way = 0
         self.after = 0
         self.exhausted = False
@@ -130,11 +132,11 @@ class _Run:
             self._loop()
         finally:
             # When stopped, a thread that waits for a host's answer is not waited for.
-            results = self.pool.end(SAVE_WITHIN if self.stop.is_set() else None)
+            self.results += self.pool.end(SAVE_WITHIN if self.stop.is_set() else None)
             # What was still finished on the way out is kept too.
-            with suppress(MedfetchError):
-                for active, result in results:
-                    self._take(active, result)
+            while self.results:
+                with suppress(MedfetchError):
+                    self._take(*self.results.popleft())
             self.fetching.close()
             self._flush()
 
@@ -142,6 +144,10 @@ class _Run:
         active, call = task
         try:
             return active, call()
+        except (DiskFull, CacheError) as error:
+            # The run cannot go on: whatever else were asked for would be asked for in vain.
+            self.pool.close()
+            return active, error
         except (MedfetchError, InterruptedError) as error:
             return active, error
         except Exception as error:  # a source's or a library's bug must not lose the other files
@@ -154,10 +160,10 @@ class _Run:
             self._refill()
             if not self.under_way:
                 return
-            results = self.pool.take(LOOK)
-            self.under_way -= len(results)
-            for active, result in results:
-                self._take(active, result)
+            self.results += self.pool.take(LOOK)
+            self.under_way -= len(self.results)
+            while self.results:
+                self._take(*self.results.popleft())
             if len(self.batch) >= BATCH_FILES or time.monotonic() - self.flushed >= BATCH_SECONDS:
                 self._flush()
 

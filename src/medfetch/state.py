@@ -10,7 +10,7 @@ import dataclasses
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,22 @@ def _failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFul
     return CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?")
 
 
+@contextmanager
+def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """All or nothing of what is written in it.
+
+    Raises: DiskFull, CacheError.
+    """
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise _failed(path, error) from error
+
+
 def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
     """Makes a shard of entries, each with its part's name; durable when the caller syncs the folder.
 
@@ -182,8 +198,7 @@ class Shard:
 
         Raises: DiskFull, CacheError.
         """
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with _transaction(self._db, self.path):
             self._db.executemany(
                 f"INSERT OR REPLACE INTO placed ({PLACED}, staged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 ((*dataclasses.astuple(item), staged) for item, staged in placed),
@@ -197,11 +212,6 @@ class Shard:
                 "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
                 ((error, code, row) for row, error, code in failed),
             )
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise _failed(self.path, error) from error
 
     def tally(self) -> dict[str, int]:
         """Entries, files and bytes by state; bytes where known."""
@@ -227,33 +237,33 @@ class Shard:
     def reopen(self, ledger: Path) -> None:
         """Compares with the ledger: what it holds is done, what it does not hold is to be done."""
         self._db.execute("ATTACH ? AS l", (str(ledger),))
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(
-            "UPDATE entry SET error = NULL, state = key IN (SELECT key FROM l.unit)"
-            " WHERE state != (key IN (SELECT key FROM l.unit))"
-        )
-        self._db.execute("COMMIT")
+        with _transaction(self._db, self.path):
+            self._db.execute(
+                "UPDATE entry SET error = NULL, state = key IN (SELECT key FROM l.unit)"
+                " WHERE state != (key IN (SELECT key FROM l.unit))"
+            )
         self._db.execute("DETACH l")
 
     def move_to(self, ledger: Path) -> None:
         """Moves results into the ledger; interrupted, it can be done again."""
         self._db.execute("ATTACH ? AS l", (str(ledger),))
         # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
-        self._db.execute("BEGIN IMMEDIATE")
-        # What other units had under these names is either the same again, or replaced and theirs no more.
-        self._db.execute(
-            "DELETE FROM l.unit WHERE key IN (SELECT f.unit FROM placed p JOIN l.file f ON f.path = p.path"
-            " WHERE f.sha256 != p.sha256)"
-        )
-        self._db.execute(
-            "DELETE FROM l.file WHERE (path, unit) IN (SELECT f.path, f.unit FROM placed p JOIN l.file f"
-            " ON f.path = p.path WHERE f.sha256 != p.sha256)"
-        )
-        self._db.execute("UPDATE l.file SET bad = 0 WHERE bad AND path IN (SELECT path FROM placed)")
-        self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
-        self._db.execute("INSERT OR REPLACE INTO l.unit (key, part, path) SELECT key, part, path FROM complete")
-        self._db.execute("COMMIT")
-        self._db.executescript("BEGIN; DELETE FROM placed; DELETE FROM complete; COMMIT;")
+        with _transaction(self._db, ledger):
+            # What other units had under these names is either the same again, or replaced and theirs no more.
+            self._db.execute(
+                "DELETE FROM l.unit WHERE key IN (SELECT f.unit FROM placed p JOIN l.file f ON f.path = p.path"
+                " WHERE f.sha256 != p.sha256)"
+            )
+            self._db.execute(
+                "DELETE FROM l.file WHERE (path, unit) IN (SELECT f.path, f.unit FROM placed p JOIN l.file f"
+                " ON f.path = p.path WHERE f.sha256 != p.sha256)"
+            )
+            self._db.execute("UPDATE l.file SET bad = 0 WHERE bad AND path IN (SELECT path FROM placed)")
+            self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
+            self._db.execute("INSERT OR REPLACE INTO l.unit (key, part, path) SELECT key, part, path FROM complete")
+        with _transaction(self._db, self.path):
+            self._db.execute("DELETE FROM placed")
+            self._db.execute("DELETE FROM complete")
         self._db.execute("DETACH l")
 
 
@@ -332,11 +342,10 @@ class Ledger:
 
     def lose(self, paths: Iterable[str]) -> None:
         """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
-        self._db.execute("BEGIN IMMEDIATE")
-        for path in paths:
-            self._db.execute("DELETE FROM unit WHERE key IN (SELECT unit FROM file WHERE path = ?)", (path,))
-            self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
-        self._db.execute("COMMIT")
+        with _transaction(self._db, self.path):
+            for path in paths:
+                self._db.execute("DELETE FROM unit WHERE key IN (SELECT unit FROM file WHERE path = ?)", (path,))
+                self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
 
     def totals(self) -> dict[str, int]:
         each = "SELECT size FROM file WHERE NOT bad GROUP BY path"
