@@ -29,6 +29,9 @@ MAY = {
     "cache": ["errors"],
     "checksum": ["errors", "types"],
     "partial": ["cache", "checksum", "errors", "types"],
+    "pieces": ["cache"],
+    "pool": [],
+    "ranges": [],
     "hosts": ["leases"],
     # … a source translates, and touches the network only through the Net that it is handed …
     "sources": ["errors", "types", "checksum", "sources"],

@@ -25,12 +25,13 @@ from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.pace import Pace
 from medfetch.partial import Room
 from medfetch.placing import Staged
+from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
 from medfetch.sources import Members, Source
 from medfetch.transfer import Fetched, Terms, fetch_file
 from medfetch.types import Assurance, Entry, Group, RemoteFile, Selection
 
-PARTIAL, STAGING = ".part", ".d"
+PARTIAL, NOTE, PIECES, STAGING = ".part", ".note", ".pieces", ".d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,14 @@ class Fetching:
 
     def __init__(
         self, home: Home, shard: int, settings: Settings, token: str, archives: str, stop: threading.Event,
-        reporter: Reporter, pace: Pace,
+        reporter: Reporter, pace: Pace, pool: Pool[Any, Any],
     ) -> None:  # fmt: skip
+        """``pool``: the threads that work here; those that have nothing to do help with a large file."""
         self.home, self.settings, self.archives = home, settings, archives
         self.stop, self.reporter = stop, reporter
         self.folder, self.prefix, self.token = str(home.partial), f"{shard:05d}", token
         self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
-        self.pace = pace
+        self.pace, self.pool = pace, pool
         self.local = threading.local()
         self.room = Room(home.partial, settings.reserve)
         self.orphans = self._find_orphans()
@@ -136,7 +138,7 @@ class Fetching:
         source, _, getter = self._tools(route["source"])
         terms = Terms(
             self.settings.tries, self.settings.backoff, self.room, source.traits.ranges, self.stop,
-            self.reporter.received, self.pace.take, self._said(file.path),
+            self.reporter.received, self.pace.take, self._said(file.path), self.pool.help, self.pool.crowded,
         )  # fmt: skip
         return fetch_file(file, self._partial(file), getter, self.hosts, terms)
 
@@ -217,12 +219,18 @@ class Fetching:
         # An owner on this machine is known to be dead, for else we would not hold its lease. One elsewhere
         # may only have fallen silent and still write: its bytes are copied, never its file taken.
         here = orphan.name.split(".", 1)[1].startswith(self.token.rsplit("-", 2)[0] + "-")
+        # The notes on how far the bytes go come first, and go last: they must not tell of more than is copied, nor be
+        # lost when this is interrupted.
+        notes = [suffix for suffix in (PIECES, NOTE) if orphan.with_suffix(suffix).exists()]
         with suppress(FileNotFoundError):
-            for old, new in ((orphan, mine), (orphan.with_suffix(".note"), mine.with_suffix(".note"))):
-                if here:
-                    old.rename(new)
-                else:
-                    shutil.copyfile(old, new)
+            for suffix in notes:
+                shutil.copyfile(orphan.with_suffix(suffix), mine.with_suffix(suffix))
+            if not here:
+                shutil.copyfile(orphan, mine)
+                return
+            orphan.rename(mine)
+            for suffix in notes:
+                orphan.with_suffix(suffix).unlink()
 
     def _staging(self, file: RemoteFile) -> Path:
         staging = self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"

@@ -113,9 +113,11 @@ class _Run:
         self, job: ShardJob, shard: Shard, ledger: Ledger, reporter: Reporter, stop: threading.Event, pace: Pace
     ) -> None:
         self.job, self.shard, self.ledger, self.reporter, self.stop = job, shard, ledger, reporter, stop
-        self.fetching = Fetching(job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace)
         self.ready: list[Task] = []
         self.pool = Pool[Task, tuple[Active, Result]](self._work, job.threads)
+        self.fetching = Fetching(
+            job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace, self.pool
+        )
         self.results: deque[tuple[Active, Result]] = deque()
         self.under_way = 0
         self.after = 0
@@ -209,7 +211,7 @@ class _Run:
 
     def _look_up(self, active: Active) -> None:
         """Notes which files of a group are in place from before."""
-        for path, key, size in [*self.ledger.files_of(active.unit), *self.shard.placed_of(active.unit)]:
+        for path, key, size in [*self.ledger.files_of(active.unit, active.entry.path), *self.shard.placed_of(active.unit)]:
             if (self.job.home.root / path).is_file():
                 active.names.add(path)
                 active.keys |= {key} if key else set()

@@ -6,18 +6,18 @@ of address it is kept only where a published digest will tell whether it fitted.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medfetch import verify
+from medfetch import ranges, verify
 from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
 from medfetch.partial import HEAD, Partial, Room
+from medfetch.segments import SEGMENTS_FROM, Changed, NoRanges, Segments
 from medfetch.types import Assurance, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
@@ -26,8 +26,6 @@ BAD_TRIES = 3
 """Times that bytes may arrive wrong from one address before it is given up."""
 LINK_TRIES = 2
 """Times that a redirect's target may answer 400, 401 or 403 before it counts as a no: signed links expire."""
-CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
-"""RFC 9110, 14.4; the total may be unknown."""
 GZIP = b"\x1f\x8b"
 """How a gzip file begins (RFC 1952)."""
 
@@ -47,6 +45,10 @@ class Terms:
     """Told of bytes off the wire; waits, to keep to a rate."""
     said: Callable[[str], None]
     """Told why something is tried again."""
+    help: Callable[[Callable[[], bool]], None] = lambda call: None
+    """Asks idle threads to run a call; each until it returns True, for then nothing is left of it."""
+    crowded: Callable[[], bool] = lambda: False
+    """Whether a thread that helps is needed elsewhere, or one too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,11 @@ def _worst(failures: list[MedfetchError], path: str) -> MedfetchError:
     return Unreachable(text) if failures and nobody else Retryable(text)
 
 
-def _number(text: str) -> int | None:
-    """A header's number of bytes; None where it is none that a file could have."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+class _Large(Exception):
+    """A file of unknown size is so large that several ranges are better."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
 class _Download:
@@ -116,20 +120,23 @@ class _Download:
         self.replacing = self.encoded = self.verified = False
         self.refused_text = b""
         self.answer: Answer | None = None
+        self.segments: Segments | None = None
+        self.streaming = False
+        """The host turned out to have no ranges."""
 
     def run(self) -> Fetched:
-        if self.partial.was_left():
-            if self._validator()[1]:
-                self.partial.take_up()
-            else:
-                self.partial.drop()
         try:
+            if not self._is_large(self.file.size) and self.partial.was_left():
+                if self._validator()[1]:
+                    self.partial.take_up()
+                else:
+                    self.partial.drop()
             return retried(
                 self._attempt,
                 tries=self.tries,
                 backoff=self.terms.backoff,
                 stop=self.terms.stop,
-                progress=lambda: self.partial.length,
+                progress=lambda: self.segments.pieces.total if self.segments else self.partial.length,
                 said=self.terms.said,
             )
         except Retryable as error:
@@ -138,15 +145,23 @@ class _Download:
                 raise error.__cause__ from None
             raise
         finally:
-            if not self.verified:
+            if self.segments:
+                self.segments.end()
+                self.terms.received(-self.segments.pieces.total)
+            elif not self.verified:
                 self.terms.received(-self.partial.length)
 
     def _attempt(self) -> Fetched:
-        request = self._request()
         try:
-            if self.file.size is None or self.asked_from < self.file.size or not self.asked_from:
-                self.getter.get(request, self)
-                self._complete()
+            if self.segments is None and self._is_large(self.file.size):
+                self._begin_segments(self.file.size or 0)
+            if self.segments is None:
+                try:
+                    self._stream()
+                except _Large as large:
+                    self._begin_segments(large.size)
+            if self.segments:
+                self._fill(self.segments)
             return self._verified()
         except IntegrityError as error:
             self.bad += 1
@@ -155,6 +170,43 @@ class _Download:
             raise Retryable(error.message) from error
         finally:
             self.partial.close()
+
+    def _stream(self) -> None:
+        """Receives all, or the rest, in one response."""
+        request = self._request()
+        if self.file.size is None or self.asked_from < self.file.size or not self.asked_from:
+            self.getter.get(request, self)
+            self._complete()
+
+    # -- in several ranges ---------------------------------------------------------------------------------------
+
+    def _is_large(self, size: int | None) -> bool:
+        return self.terms.ranges and not self.streaming and size is not None and size >= SEGMENTS_FROM
+
+    def _begin_segments(self, size: int) -> None:
+        self.partial.was_left()
+        self.segments = Segments(
+            self.file, size, self.url, self.known_etag, self.partial, self.getter, self.terms, self._refusal
+        )
+        self.segments.start()
+
+    def _fill(self, segments: Segments) -> None:
+        try:
+            segments.lead()
+        except NoRanges:
+            segments.end()
+            segments.keep_front()
+            self.segments, self.streaming = None, True
+            self._stream()
+        except Changed as changed:
+            segments.end()
+            segments.drop()
+            self.segments = None
+            raise Retryable(str(changed)) from None
+        else:
+            segments.end()
+            segments.pieces.remove()
+            self.segments = None
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -191,7 +243,7 @@ class _Download:
         if status == 206:
             start, total = self._checked_range(headers)
         elif status == 200:
-            start, total = 0, _number(headers.get("content-length", ""))
+            start, total = 0, ranges.number(headers.get("content-length", ""))
         elif 200 <= status < 300 and status != 204:
             raise Refused(
                 f"{host_of(answer.url)} answered {status} without the data (a check for robots?)", status=status
@@ -205,6 +257,8 @@ class _Download:
         if self.encoded and start:
             raise Retryable(f"{host_of(self.url)} sent the rest of {self.file.path} as {coding}")
         if total is not None and not self.encoded:
+            if not start and self.file.size is None and not self.partial.length and self._is_large(total):
+                raise _Large(total)
             self.expected = total
             self._announced(total)
         self.replacing = start == 0 and self.partial.length > 0
@@ -217,16 +271,12 @@ class _Download:
 
         Raises: Retryable, with the partial dropped, unless it goes on exactly where asked, in the same version.
         """
-        told = headers.get("content-range", "")
-        found = CONTENT_RANGE.fullmatch(told)
-        first, last, total = [_number(group or "") for group in found.groups()] if found else [None, None, None]
+        first, last, total = ranges.content_range(headers)
         whole = first == 0 and last is not None and last + 1 == total
-        version = headers.get("etag" if self.if_range.startswith('"') else "last-modified", self.if_range)
         if first is None or first != self.asked_from or not (self.asked_from or whole):
             asked = f"bytes from {self.asked_from}" if self.asked_from else "no range"
-            problem = f"sent {told or 'a part without saying which'!r}, asked: {asked}"
-        elif self.if_range and version != self.if_range:
-            # Some ignore If-Range.
+            problem = f"sent {headers.get('content-range') or 'a part without saying which'!r}, asked: {asked}"
+        elif self.if_range and not ranges.is_version(headers, self.if_range):
             problem = "has another version now"
         elif total is not None and self.file.size is not None and total != self.file.size:
             problem = f"has {total} bytes now, expected {self.file.size}"
@@ -247,10 +297,7 @@ class _Download:
         Without a note it would count as one of the version that a listing told: where it is none, a note says so.
         """
         assert self.answer is not None
-        etag = self.answer.headers.get("etag", "")
-        validator = etag if etag.startswith('"') else self.answer.headers.get("last-modified")
-        if self.encoded:
-            validator = None
+        validator = None if self.encoded else ranges.validator(self.answer.headers)
         small = self.expected is not None and self.expected < NOTE_FROM
         useful = validator and not small and validator != self.known_etag
         if useful or (self.file.etag and (self.encoded or not self.known_etag)):
@@ -299,12 +346,18 @@ class _Download:
                 return
             self.partial.drop()
             raise Retryable(f"{host_of(self.url)} has no bytes from {self.asked_from} on")
-        error = refusal(status, self.answer.headers, self.answer.url, self.refused_text.decode("utf-8", "replace"))
-        if isinstance(error, Refused) and status in (400, 401, 403) and self.answer.redirected:
+        raise self._refusal(self.answer, self.refused_text)
+
+    def _refusal(self, answer: Answer, text: bytes) -> MedfetchError:
+        """The error for an answer that is not the data."""
+        error = refusal(answer.status, answer.headers, answer.url, text.decode("utf-8", "replace"))
+        if isinstance(error, Refused) and answer.status in (400, 401, 403) and answer.redirected:
             self.renewed += 1
             if self.renewed <= LINK_TRIES:
-                raise Retryable(f"{error.message}; asking for a new link") from error
-        raise error
+                again = Retryable(f"{error.message}; asking for a new link")
+                again.__cause__ = error
+                return again
+        return error
 
     def _verified(self) -> Fetched:
         file, partial = self.file, self.partial

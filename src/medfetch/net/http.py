@@ -20,7 +20,7 @@ from medfetch.hosts import host_of
 
 BUFFER = 256 * 1024
 """Bytes handed over at once; fits a core's second-level cache."""
-HOLD = 0.05
+HOLD = 0.01
 """Seconds for which received bytes are gathered at the most; what is held would be lost in a kill."""
 CONNECT_TIMEOUT = 30
 SLOWEST = 1024

@@ -1,0 +1,32 @@
+"""What a response's head says of the range and the version that it holds. It must not know files or retries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
+"""RFC 9110, 14.4; the total may be unknown."""
+
+
+def number(text: str) -> int | None:
+    """A header's number of bytes; None where it is none that a file could have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None, int | None]:
+    """First byte, last byte and length of the whole, as far as they are told."""
+    found = CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    first, last, total = [number(group or "") for group in found.groups()] if found else [None, None, None]
+    return first, last, total
+
+
+def validator(headers: Mapping[str, str]) -> str | None:
+    """What If-Range can name the version by: a strong entity tag, else the date (RFC 9110, 13.1.5)."""
+    etag = headers.get("etag", "")
+    return etag if etag.startswith('"') else headers.get("last-modified")
+
+
+def is_version(headers: Mapping[str, str], wanted: str) -> bool:
+    """Whether a 206 is of the version that If-Range named: some hosts ignore it, others do not repeat the header."""
+    return headers.get("etag" if wanted.startswith('"') else "last-modified", wanted) == wanted

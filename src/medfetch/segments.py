@@ -1,0 +1,331 @@
+"""One large file from one address in several ranges at once. It must not know sources, plans or SQL.
+
+Threads take pieces in order, each as many as it gets along with; whoever helps may come and go. All ranges are of one
+version (``If-Range``). The digest follows the front: bytes that arrive there are hashed from memory, others are read
+once, from the page cache, by whichever thread has just finished a range.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from medfetch import ranges, verify
+from medfetch.cache import disk_errors
+from medfetch.checksum import BLOCK, Hasher
+from medfetch.errors import IntegrityError, MedfetchError, Retryable
+from medfetch.hosts import host_of
+from medfetch.net.http import Answer
+from medfetch.net.layers import Getter
+from medfetch.partial import HEAD, LOOK_AT_DISK, Partial
+from medfetch.pieces import PIECE, Pieces
+from medfetch.types import RemoteFile, Request
+
+if TYPE_CHECKING:
+    from medfetch.transfer import Terms
+
+SEGMENTS_FROM = 64 << 20
+"""Bytes from which a file is fetched in several ranges."""
+MOST_PIECES = 8
+"""Pieces of one request at the most; more than one, because each request costs a round trip."""
+HELP_AGAIN = 5.0
+"""Seconds after a range failed before further threads are asked to help."""
+
+
+class NoRanges(Exception):
+    """The host does not send the ranges that it is asked for, or does not say of which version they are."""
+
+
+class Changed(Exception):
+    """What the host has now is another version than what is here."""
+
+
+class Segments:
+    """A file that several threads fill: one that leads, others that help and may come and go."""
+
+    def __init__(
+        self, file: RemoteFile, size: int, url: str, validator: str | None, partial: Partial, getter: Getter,
+        terms: Terms, refusal: Callable[[Answer, bytes], MedfetchError],
+    ) -> None:  # fmt: skip
+        """``validator``: the version that a listing told, if any; ``refusal``: the error for an answer without data."""
+        self.file, self.url, self.validator, self.partial, self.getter = file, url, validator, partial, getter
+        self.terms, self.refusal = terms, refusal
+        self.provable = bool(file.checksums)
+        self.pieces = Pieces(partial.path.with_suffix(".pieces"), size)
+        self.hasher = Hasher(file.checksums)
+        self.descriptor = -1
+        self.identified = False
+        """Whether the host has said which version it sends, so that others may ask for the same."""
+        self._changed = threading.Condition()
+        self._hashing = threading.Lock()
+        self._open: list[int] = []
+        self._at_work = 0
+        self._fatal: Exception | None = None
+        self._quiet_until = 0.0
+
+    # -- the one that leads --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Goes on from what is there.
+
+        Raises: DiskFull.
+        """
+        path = self.partial.path
+        if path.exists():
+            if self.pieces.load():
+                same = self.pieces.url == self.url and self.pieces.validator
+                self.validator = self.pieces.validator if same else self.validator
+                if not same and not self.provable:
+                    self.pieces = Pieces(self.pieces.path, self.pieces.size)
+            else:
+                self._adopt(path.stat().st_size)
+        with disk_errors(path):
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self.pieces.begin(self.url, self.validator)
+        self._open = list(self.pieces.missing())
+        heapify(self._open)
+        self.terms.received(self.pieces.total)
+        self.terms.room.take(self.pieces.size - self.pieces.total, self.file.path)
+
+    def _adopt(self, length: int) -> None:
+        """Goes on from a partial that was filled from one end."""
+        noted = self.partial.noted()
+        if noted and noted[0] == self.url and noted[1]:
+            self.validator = noted[1]
+        elif not self.provable:
+            return
+        for number in range(self.pieces.count):
+            self.pieces.got[number] = max(0, min(self.pieces.length(number), length - number * PIECE))
+
+    def lead(self) -> None:
+        """Fetches pieces until all are there and hashed.
+
+        Raises: NoRanges; Retryable, Refused: for this thread's own request, while others may go on; DiskFull,
+            InterruptedError.
+        """
+        while True:
+            self._check()
+            if pieces := self._take():
+                self._fetch(pieces)
+            else:
+                with self._changed:
+                    if not self._at_work and not self._open:
+                        break
+                    self._changed.wait(0.25)
+                if self.terms.stop.is_set():
+                    raise InterruptedError
+        self._catch_up(wait=True)
+        self._check()
+        self.partial.hasher = self.hasher
+        self.partial.head = os.pread(self.descriptor, HEAD, 0)
+
+    def end(self) -> None:
+        """Nobody writes any more after this; what is here stays."""
+        with self._changed:
+            self._fatal = self._fatal or InterruptedError()
+            while self._at_work:
+                self._changed.wait()
+        self.pieces.close()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def keep_front(self) -> None:
+        """After the end: leaves to the partial what is whole from the beginning on, and forgets the rest."""
+        front = self.hasher.length
+        self.terms.received(front - self.pieces.total)
+        with disk_errors(self.partial.path):
+            os.truncate(self.partial.path, front)
+            with open(self.partial.path, "rb") as content:
+                self.partial.head = content.read(HEAD)
+        self.partial.hasher = self.hasher
+        self.partial.note(self.url, self.validator)
+        self.pieces.remove()
+
+    def drop(self) -> None:
+        """After the end: forgets all."""
+        self.terms.received(-self.pieces.total)
+        self.pieces.remove()
+        self.partial.drop()
+
+    def _check(self) -> None:
+        if self._fatal:
+            raise self._fatal
+
+    # -- those that help -----------------------------------------------------------------------------------------
+
+    def help(self) -> bool:
+        """Fetches pieces while nobody needs this thread elsewhere; True if none is left, or the host resists."""
+        while not self._fatal and not self.terms.crowded():
+            if not (pieces := self._take()):
+                return True
+            try:
+                self._fetch(pieces)
+            except (MedfetchError, InterruptedError):
+                # The one that leads will meet it too, unless it was one connection too many.
+                self._quiet_until = time.monotonic() + HELP_AGAIN
+                return True
+            except Exception as error:
+                self._fatal = self._fatal or error
+                return True
+        return bool(self._fatal)
+
+    # -- ranges --------------------------------------------------------------------------------------------------
+
+    def _take(self) -> range:
+        """The next pieces in order that nobody has; empty if there are none."""
+        with self._changed:
+            if not self._open or self._fatal:
+                return range(0)
+            share = len(self._open) // (2 * (self._at_work + 1))
+            first = heappop(self._open)
+            last = first
+            while last - first + 1 < min(MOST_PIECES, share) and self._open and self._open[0] == last + 1:
+                if self.pieces.got[last + 1]:
+                    break
+                last = heappop(self._open)
+            self._at_work += 1
+        return range(first, last + 1)
+
+    def _fetch(self, pieces: range) -> None:
+        span = _Span(self, pieces)
+        try:
+            span.complete(self.getter.get(span.request(), span))
+        finally:
+            with self._changed:
+                for number in pieces:
+                    if self.pieces.got[number] < self.pieces.length(number):
+                        heappush(self._open, number)
+                self._at_work -= 1
+                self._changed.notify_all()
+        self._catch_up()
+        self.pieces.sync(self.descriptor)
+        self._ask_for_help()
+
+    def identify(self, answer: Answer) -> None:
+        """Notes the version that the first answer is of, and asks others to help.
+
+        Raises: NoRanges where it does not say.
+        """
+        if self.identified:
+            return
+        told = ranges.validator(answer.headers)
+        if told is None and not self.provable:
+            raise NoRanges
+        if told != self.validator:
+            self.validator = told
+            self.pieces.begin(self.url, told)
+        self.identified = True
+        self._ask_for_help()
+
+    def _ask_for_help(self) -> None:
+        if self._open and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + HELP_AGAIN
+            self.terms.help(self.help)
+
+    # -- bytes ---------------------------------------------------------------------------------------------------
+
+    def write(self, offset: int, block: bytes) -> None:
+        self._check()
+        if (offset + len(block)) // LOOK_AT_DISK != offset // LOOK_AT_DISK:
+            self.terms.room.take(0, self.file.path)
+        with disk_errors(self.partial.path):
+            written = 0
+            while written < len(block):
+                written += os.pwrite(self.descriptor, memoryview(block)[written:], offset + written)
+        self.pieces.add(offset, len(block))
+        if self._hashing.acquire(blocking=False):
+            try:
+                if self.hasher.length == offset:
+                    self.hasher.update(block)
+            finally:
+                self._hashing.release()
+        self.terms.received(len(block))
+
+    def _catch_up(self, *, wait: bool = False) -> None:
+        """Hashes what is whole behind the front, unless another thread does."""
+        if not self._hashing.acquire(blocking=wait):
+            return
+        try:
+            while (front := self.hasher.length) < self.pieces.size:
+                here = self.pieces.reached(front // PIECE) - front
+                if here <= 0:
+                    return
+                with disk_errors(self.partial.path):
+                    block = os.pread(self.descriptor, min(BLOCK, here), front)
+                if not block:
+                    raise IntegrityError(f"{self.file.path}: its partial was cut from outside")
+                self.hasher.update(block)
+        finally:
+            self._hashing.release()
+
+
+class _Span:
+    """One request for a few pieces; the receiver of its response."""
+
+    def __init__(self, segments: Segments, pieces: range) -> None:
+        self.segments = segments
+        self.at = self.start = segments.pieces.reached(pieces[0])
+        self.end = pieces[-1] * PIECE + segments.pieces.length(pieces[-1])
+        self.if_range = segments.validator
+        self.text = b""
+        self.good = self.whole = False
+
+    def request(self) -> Request:
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={self.start}-{self.end - 1}"}
+        if self.if_range:
+            headers["If-Range"] = self.if_range
+        return Request(self.segments.url, headers, self.segments.file.credential)
+
+    def begin(self, answer: Answer) -> None:
+        """Decides by the head what becomes of the body.
+
+        Raises: NoRanges, Changed; IntegrityError where it is another file, such as a log-in page.
+        """
+        segments, host, headers = self.segments, host_of(self.segments.url), answer.headers
+        size = segments.pieces.size
+        if answer.status == 200:
+            length = ranges.number(headers.get("content-length", ""))
+            if length not in (None, size) and headers.get("content-encoding", "identity").lower() == "identity":
+                raise IntegrityError(f"{segments.file.path}: {host} has {length} bytes, expected {size}")
+            self.whole = True
+        elif answer.status == 206:
+            first, last, total = ranges.content_range(headers)
+            encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
+            if encoded or first != self.start or last is None or not first <= last < self.end:
+                raise NoRanges
+            if total not in (None, size) or (self.if_range and not ranges.is_version(headers, self.if_range)):
+                raise Changed(f"{host} has another version now")
+            segments.identify(answer)
+            self.good = True
+
+    def data(self, block: bytes) -> None:
+        segments = self.segments
+        if self.whole:
+            # In answer to If-Range the whole file is a new version. What is here goes only when it is one indeed.
+            if instead := verify.looks_like(block[:HEAD], segments.file.path):
+                raise IntegrityError(f"{segments.file.path}: {instead} came instead of the data")
+            raise Changed(f"{host_of(segments.url)} has another version now") if self.if_range else NoRanges
+        if not self.good:
+            self.text = (self.text + block)[:2000]
+            return
+        if self.at + len(block) > self.end:
+            raise NoRanges
+        segments.write(self.at, block)
+        self.at += len(block)
+        segments.terms.pace(len(block))
+
+    def complete(self, answer: Answer) -> None:
+        """Raises unless the whole range was received."""
+        if self.whole:
+            raise Retryable(f"{host_of(self.segments.url)} sent an empty body")
+        if not self.good:
+            raise self.segments.refusal(answer, self.text)
+        if self.at < self.end:
+            raise Retryable(
+                f"{host_of(self.segments.url)} sent {self.at - self.start} of {self.end - self.start} bytes"
+            )
