@@ -28,6 +28,7 @@ MAY = {
     "yaml_marks": [],
     "cache": ["errors"],
     "checksum": ["errors", "types"],
+    "database": ["cache", "errors"],
     "partial": ["cache", "checksum", "errors", "types"],
     "pieces": ["cache"],
     "pool": [],
@@ -64,7 +65,7 @@ NEVER = {
 ONLY = {
     "pycurl": ["net.http"],
     "requests": ["net.stack"],
-    "sqlite3": ["state"],
+    "sqlite3": ["database"],
     "duckdb": ["sources._idc_index", "sandbox.archive"],
     "idc_index_data": ["sources._idc_index", "sandbox.archive"],
     "tcia_utils": ["sources._nbia"],
@@ -84,7 +85,7 @@ ONLY = {
 }
 """Which modules may import these of other people's packages, and of the standard library."""
 
-SQL = ["state", "sources._idc_index", "sandbox.archive"]
+SQL = ["database", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""

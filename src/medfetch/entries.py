@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from hashlib import sha256
 from typing import Any
 
 from medfetch.types import Checksum, Entry, Group, RemoteFile, Unpack
 
-
-def _plain_file(file: RemoteFile) -> dict[str, Any]:
-    """A file as JSON types, without what is empty."""
-    content: dict[str, Any] = {"path": file.path, "key": file.key, "urls": file.urls}
-    optional = {
-        "size": file.size,
-        "checksums": [{"algorithm": checksum.algorithm, "hex": checksum.hex} for checksum in file.checksums],
-        "etag": file.etag,
-        "facets": file.facets,
-        "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into},
-        "dicom": file.dicom,
-        "credential": file.credential,
-        "pieces": [_plain_file(piece) for piece in file.pieces],
-    }
-    content.update((name, value) for name, value in optional.items() if value or (value == 0 and value is not False))
-    return content
-
-
-def _plain_group(group: Group) -> dict[str, Any]:
-    content: dict[str, Any] = {"path": group.path, "key": group.key, "files": group.files, "size": group.size}
-    content |= {"facets": group.facets, "context": group.context}
-    if group.archive:
-        content["archive"] = _plain_file(group.archive)
-    return content
-
-
-# One encoder for all: json.dumps with options makes a new one each time, which costs a third of a plan.
+# One encoder for all: json.dumps with options makes a new one each time.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_quoted = json.encoder.encode_basestring
+
+
+def _file_text(file: RemoteFile) -> str:
+    """A file without what is empty. What nearly every file has is written straight: a third of a plan's time."""
+    text = f'{{"path":{_quoted(file.path)},"key":{_quoted(file.key)},"urls":[{",".join(map(_quoted, file.urls))}]'
+    if file.size is not None:
+        text += f',"size":{file.size}'
+    if file.checksums:
+        digests = [f'{{"algorithm":{_quoted(each.algorithm)},"hex":{_quoted(each.hex)}}}' for each in file.checksums]
+        text += f',"checksums":[{",".join(digests)}]'
+    if file.pieces:
+        text += f',"pieces":[{",".join(map(_file_text, file.pieces))}]'
+    if file.etag or file.facets or file.unpack or file.dicom or file.credential:
+        optional = {
+            "etag": file.etag,
+            "facets": file.facets,
+            "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into},
+            "dicom": file.dicom,
+            "credential": file.credential,
+        }
+        text += f",{_encode({name: value for name, value in optional.items() if value})[1:-1]}"
+    return f"{text}}}"
+
+
+def _group_text(group: Group) -> str:
+    content = {"path": group.path, "key": group.key, "files": group.files, "size": group.size}
+    text = _encode({**content, "facets": group.facets, "context": group.context})
+    return f'{text[:-1]},"archive":{_file_text(group.archive)}}}' if group.archive else text
 
 
 def unit(entry: Entry) -> str:
     """What an entry is known by in shards and ledger: this content in this place."""
-    return hashlib.sha256(f"{entry.key}\0{entry.path}".encode()).hexdigest()[:32]
+    return sha256(f"{entry.key}\0{entry.path}".encode()).hexdigest()[:32]
 
 
 def dump(entry: Entry) -> str:
     """A planned entry as one line of JSON."""
-    return _encode(_plain_group(entry) if isinstance(entry, Group) else _plain_file(entry))
+    return _group_text(entry) if isinstance(entry, Group) else _file_text(entry)
 
 
 def load(body: str) -> Entry:

@@ -11,7 +11,8 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,28 @@ class Plan:
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """(part, entry), streamed from disk in their order."""
         for path in self.shards:
-            shard = Shard(path)
-            try:
+            with closing(Shard(path)) as shard:
                 yield from shard.entries()
-            finally:
-                shard.close()
+
+
+def tally(plan: Plan) -> dict[str, int]:
+    """Entries, files and bytes in all and done, and entries that failed; files and bytes where known beforehand."""
+    totals = plan.totals
+    missing = dict.fromkeys(("entries", "files", "bytes", "failed"), 0)
+    for path in plan.shards:
+        for key, value in open_in(path).items():
+            missing[key] += value
+    return {
+        "entries": totals["entries"], "done": totals["entries"] - missing["entries"], "failed": missing["failed"],
+        "files": totals["files"], "files_done": totals["files"] - missing["files"],
+        "bytes": totals["bytes"], "bytes_done": totals["bytes"] - missing["bytes"],
+    }  # fmt: skip
+
+
+def open_in(shard: Path) -> dict[str, int]:
+    """Entries of a shard that are not done, with their files and bytes; and how many of them failed."""
+    with closing(Shard(shard)) as opened:
+        return opened.open()
 
 
 def matches(entry: Entry, selection: Selection) -> bool:
@@ -144,77 +162,105 @@ def _write(
     header: Callable[[], Mapping[str, Any]],
 ) -> Mapping[str, Any]:
     """Makes the shards and, last, the header."""
-    matching = ((part, _checked(entry)) for part, entry in entries if matches(entry, selection))
-    wanted = itertools.islice(matching, selection.limit)
-    totals = _Totals()
+    if selection.facets:
+        entries = ((part, entry) for part, entry in entries if matches(entry, selection))
+    cut = _Cut(itertools.islice(entries, selection.limit))
     number = 0
-    for number, rows in enumerate(_cut(wanted, totals), 1):
-        create_shard(folder / f"{number - 1:05d}.sqlite", rows)
+    while cut.more():
+        create_shard(folder / f"{number:05d}.sqlite", cut.shard())
+        number += 1
     if not number:
         asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
         raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is")
-    content = {**header(), "shards": number, "parts": totals.parts, "totals": totals.all()}
+    content = {**header(), "shards": number, "parts": cut.parts(), "totals": cut.totals()}
     cache.sync_folder(folder)
     cache.write_json(folder / "plan.json", content)
     return content
 
 
-def _cut(entries: Iterable[tuple[str, Entry]], totals: _Totals) -> Iterator[list[tuple[str, Entry]]]:
-    """Batches that become shards: bounded by files and by bytes, the first ones smaller."""
-    rows: list[tuple[str, Entry]] = []
-    files = size = made = 0
-    for part, entry in entries:
-        count = (entry.files or 1) if isinstance(entry, Group) else 1
-        share = 1 if made >= FIRST_SHARDS else 16
-        if rows and (files + count > SHARD_FILES // share or size + (entry.size or 0) > SHARD_BYTES // share):
-            yield rows
-            made += 1
-            rows, files, size = [], 0, 0
-        rows.append((part, entry))
-        files += count
-        size += entry.size or 0
-        totals.add(part, entry)
-    if rows:
-        yield rows
+class _Cut:
+    """Cuts a stream of (part, entry) into shards, bounded by files and by bytes, the first ones smaller; and counts.
 
+    A shard is streamed too: it is never held whole.
+    """
 
-class _Totals:
-    """Counts by part while entries stream by."""
+    def __init__(self, entries: Iterable[tuple[str, Entry]]) -> None:
+        self._entries = iter(entries)
+        self._next = next(self._entries, None)
+        self._made = 0
+        self._counts: dict[str, _Counts] = {}
 
-    def __init__(self) -> None:
-        self.parts: dict[str, dict[str, int]] = {}
+    def more(self) -> bool:
+        return self._next is not None
 
-    def add(self, part: str, entry: Entry) -> None:
-        counts = self.parts.setdefault(
-            part, {"series": 0, "files": 0, "bytes": 0, "unknown_sizes": 0, "archive_bytes": 0, "entries": 0}
-        )
-        counts["entries"] += 1
+    def shard(self) -> Iterator[tuple[str, Entry]]:
+        """The entries of the next shard."""
+        share = 1 if self._made >= FIRST_SHARDS else 16
+        most_files, most_bytes = SHARD_FILES // share, SHARD_BYTES // share
+        self._made += 1
+        files = size = 0
+        while self._next is not None:
+            part, entry = self._next
+            number = (entry.files or 1) if isinstance(entry, Group) else 1
+            if files and (files + number > most_files or size + (entry.size or 0) > most_bytes):
+                return
+            files += number
+            size += entry.size or 0
+            _check(entry)
+            self._count(part, entry)
+            yield self._next
+            self._next = next(self._entries, None)
+
+    def _count(self, part: str, entry: Entry) -> None:
+        if (counts := self._counts.get(part)) is None:
+            counts = self._counts[part] = _Counts()
+        counts.entries += 1
         if isinstance(entry, Group):
-            counts["series"] += 1
-            counts["files"] += entry.files or 0
+            counts.series += 1
+            counts.files += entry.files or 0
         else:
-            counts["files"] += 1
-            counts["archive_bytes"] += (entry.size or 0) if entry.unpack else 0
-        counts["bytes"] += entry.size or 0
-        counts["unknown_sizes"] += entry.size is None
+            counts.files += 1
+            if entry.unpack:
+                counts.archive_bytes += entry.size or 0
+        if entry.size is None:
+            counts.unknown_sizes += 1
+        else:
+            counts.bytes += entry.size
 
-    def all(self) -> dict[str, int]:
-        keys = next(iter(self.parts.values())) if self.parts else {}
-        return {key: sum(counts[key] for counts in self.parts.values()) for key in keys}
+    def parts(self) -> dict[str, dict[str, int]]:
+        return {part: asdict(counts) for part, counts in self._counts.items()}
+
+    def totals(self) -> dict[str, int]:
+        parts = self.parts().values()
+        return {each.name: sum(counts[each.name] for counts in parts) for each in fields(_Counts)}
 
 
-def _checked(entry: Entry) -> Entry:
+@dataclass(slots=True)
+class _Counts:
+    """Of one part."""
+
+    series: int = 0
+    files: int = 0
+    bytes: int = 0
+    unknown_sizes: int = 0
+    archive_bytes: int = 0
+    entries: int = 0
+
+
+def _check(entry: Entry) -> None:
     """Refuses a path that would leave the home, or that no file system could hold.
 
     Raises: RecipeError.
     """
     path = entry.path
-    names = path.split("/")
-    if {"", ".", ".."} & set(names) or "\0" in path or names[0] == cache.INNER:
+    framed = f"/{path}/"
+    if "//" in framed or "/./" in framed or "/../" in framed or "\0" in path or framed.startswith(f"/{cache.INNER}/"):
         raise RecipeError(
             f"the path {path!r} cannot be used", hint="paths are relative, without '.', '..' and empty names"
         )
-    for name in names:
-        if len(name.encode()) > LONGEST_NAME:
-            raise RecipeError(f"the name {name[:40]!r}… has more than {LONGEST_NAME} bytes", hint="shorten the path")
-    return entry
+    if len(path) > LONGEST_NAME // 4:  # characters, of at most four bytes
+        for name in path.split("/"):
+            if len(name.encode()) > LONGEST_NAME:
+                raise RecipeError(
+                    f"the name {name[:40]!r}… has more than {LONGEST_NAME} bytes", hint="shorten the path"
+                )

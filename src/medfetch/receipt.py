@@ -26,7 +26,7 @@ def write(plan: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]
     assurance: Counter[str] = Counter()
     origins: dict[tuple[str, str], list[int]] = {}
     tree = hashlib.sha256()
-    for file in ledger.files_of_plan(plan.shards, ordered=True):
+    for file in ledger.files_of_plan(plan.shards):
         files += 1
         size += file.size
         assurance[file.assurance.value] += 1

@@ -15,10 +15,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
-from medfetch import cache, leases, placing, planning, receipt, requirements, sources, state
+from medfetch import cache, leases, placing, planning, receipt, requirements, sources
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -235,8 +234,8 @@ def _read_only(made: Plan) -> dict[str, Any] | None:
     if before is None or os.access(made.home.inner, os.W_OK):
         return None
     with closing(Ledger(made.home.ledger)) as ledger:
-        lost, here = _look(made.home, ledger, made.shards)
-    return before if here >= before["files"] and not lost else None
+        whole = ledger.count(made.id, made.shards) >= before["files"] and not _lost(made, ledger)
+    return before if whole else None
 
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
@@ -258,30 +257,27 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int
     with cache.disk_errors(made.home.root):
         placing.hand_over(made.home, shards, ledger)
     if not look:
-        return state.tally(shards)
-    lost, here = _look(made.home, ledger, shards)
-    ledger.lose(lost)
+        return planning.tally(made)
+    ledger.lose(_lost(made, ledger))
     for path in shards:
         with closing(Shard(path)) as shard:
-            shard.reopen(ledger.path)
-    return {**state.tally(shards), "files_here": here}
+            shard.reopen(ledger)
+    return {**planning.tally(made), "files_here": ledger.count(made.id, shards)}
 
 
-def _look(home: Home, ledger: Ledger, shards: list[Path]) -> tuple[list[str], int]:
-    """Paths of the plan that the ledger has and the disk has not, or not in that size; and how many it has."""
-    root = f"{home.root}{os.sep}"
-    lost, here = [], 0
-    for file in ledger.files_of_plan(shards):
+def _lost(made: Plan, ledger: Ledger) -> list[str]:
+    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
+    root = f"{made.home.root}{os.sep}"
+    lost = []
+    for path, size in ledger.sizes(made.shards, made.totals["entries"]):
         try:
-            found = os.stat(root + file.path)
-            whole = found.st_size == file.size and stat.S_ISREG(found.st_mode)
+            found = os.stat(root + path)
         except (FileNotFoundError, NotADirectoryError):
-            whole = False
-        if whole:
-            here += 1
+            lost.append(path)
         else:
-            lost.append(file.path)
-    return lost, here
+            if found.st_size != size or not stat.S_ISREG(found.st_mode):
+                lost.append(path)
+    return lost
 
 
 def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
@@ -309,7 +305,7 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
             failovers.append(event)
         display.show(event)
 
-    open_shards = [number for number, path in enumerate(made.shards) if _is_open(path)]
+    open_shards = [number for number, path in enumerate(made.shards) if planning.open_in(path)["entries"]]
     processes = min(settings.processes, len(open_shards))
     settings = replace(settings, processes=processes)
     # More threads than connections would only wait for each other.
@@ -327,11 +323,6 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
         local.run(jobs, processes, show)
     finally:
         display.stop()
-
-
-def _is_open(path: Path) -> bool:
-    tally = state.tally([path])
-    return tally["done"] < tally["entries"]
 
 
 def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incomplete:

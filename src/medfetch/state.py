@@ -2,49 +2,58 @@
 
 A shard is one SQLite file owned by one worker at a time. ``entry`` holds what was planned; ``placed`` (files) and
 ``complete`` (entries) hold the results until the coordinator moves them into the ledger.
+
+Rows are kept in the order of paths, which is mostly the order in which they come and are asked for: a row in the order
+of a digest costs a page of its own, and a dataset of a million files its whole ledger for every shard.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from medfetch import entries
-from medfetch.cache import is_network
-from medfetch.errors import CacheError, DiskFull
+from medfetch import database, entries
+from medfetch.database import attached, transaction
 from medfetch.types import Assurance, Entry, Group
 
 TODO, DONE, FAILED = 0, 1, 2
 
-SHARD = [
-    """
+VERSION = 2
+"""Of both schemas."""
+SHARD = """
     CREATE TABLE entry (id INTEGER PRIMARY KEY, part TEXT NOT NULL, key TEXT NOT NULL, path TEXT NOT NULL,
         files INTEGER, size INTEGER, state INTEGER NOT NULL DEFAULT 0, error TEXT, code INTEGER, body TEXT NOT NULL);
-    CREATE INDEX entry_state ON entry (state);
     CREATE TABLE placed (path TEXT NOT NULL, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
         sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
         staged TEXT NOT NULL, PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX placed_unit ON placed (unit);
-    CREATE TABLE complete (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-    """
-]
-LEDGER = [
-    """
-    CREATE TABLE unit (key TEXT PRIMARY KEY, part TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE file (path TEXT NOT NULL, unit TEXT NOT NULL, key TEXT, size INTEGER NOT NULL,
+    CREATE TABLE complete (entry INTEGER PRIMARY KEY);
+    CREATE TABLE compared (stamp TEXT)
+"""
+"""``compared``: the ledger's stamp when the entries that are done were last found in it."""
+OPEN = "CREATE INDEX entry_open ON entry (state, files, size) WHERE state != 1"
+"""What is open is counted without a look at what is done. Made when the entries are there, which is faster."""
+LEDGER = """
+    CREATE TABLE unit (id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, complete INTEGER NOT NULL,
+        UNIQUE (path, key));
+    CREATE TABLE file (path TEXT NOT NULL, unit INTEGER NOT NULL, key TEXT, size INTEGER NOT NULL,
         sha256 TEXT NOT NULL, assurance TEXT NOT NULL, checked TEXT, source TEXT NOT NULL, host TEXT NOT NULL,
         bad INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX file_unit ON file (unit);
-    """
-]
-PLACED = "path, unit, key, size, sha256, assurance, checked, source, host"
+    CREATE TABLE counted (what TEXT PRIMARY KEY, files INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE stamp (stamp TEXT NOT NULL);
+    INSERT INTO stamp VALUES (hex(randomblob(8)))
+"""
+"""``counted``: sums, thrown away whenever a file comes or goes. ``stamp``: another one whenever a unit is less complete
+than it was, and in every new ledger."""
+FACTS = "key, size, sha256, assurance, checked, source, host"
+FILE = "f.path, u.key, f." + FACTS.replace(", ", ", f.")
+"""Of a file ``f`` of a unit ``u``, as ``_placed`` wants it."""
+MOST = 4
+"""A plan with more than a fourth of a ledger's units is best looked for by going through the whole ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,82 +73,20 @@ class Placed:
     host: str
 
 
-def connect(path: Path, migrations: list[str]) -> sqlite3.Connection:
-    """Opens a database, bringing its schema up to date.
-
-    Raises: CacheError where it is damaged or newer than this program.
-    """
-    address = _address(path)
-    try:
-        database = sqlite3.connect(address, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
-        if address != str(path):
-            return database
-        database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
-        database.execute("PRAGMA synchronous = NORMAL")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(migrations):
-            raise CacheError(f"{path} was written by a newer medfetch", hint="upgrade medfetch")
-        for number, script in enumerate(migrations[version:], version + 1):
-            database.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;")
-    except sqlite3.OperationalError as error:
-        raise _failed(path, error) from error
-    except sqlite3.DatabaseError as error:
-        raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
-    return database
-
-
-def _address(path: Path) -> str:
-    """How SQLite is to open a database: one that may only be read without the files that WAL would make beside it."""
-    read_only = path.exists() and not os.access(path, os.W_OK)
-    return f"file:{quote(str(path))}?immutable=1" if read_only else str(path)
-
-
-def _failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFull:
-    """SQLite's own error for a full disk or an unusable cache, as ours."""
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-        return DiskFull(f"{path}: the disk is full", hint="make room and run the same command again")
-    return CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?")
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """All or nothing of what is written in it.
-
-    Raises: DiskFull, CacheError.
-    """
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        yield
-        database.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise _failed(path, error) from error
-
-
 def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
     """Makes a shard of entries, each with its part's name; durable when the caller syncs the folder.
 
-    Raises: CacheError where the database cannot be made.
+    Raises: CacheError, DiskFull.
     """
-    database = sqlite3.connect(path, isolation_level=None)
-    try:
-        # Nothing to protect: without its header, which comes last, a half-made plan is thrown away.
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.executescript(f"BEGIN;{';'.join(SHARD)};PRAGMA user_version = {len(SHARD)};")
-        database.executemany(
+    with database.made(path, SHARD, VERSION) as new:
+        new.executemany(
             "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 (part, entries.unit(e), e.path, e.files if isinstance(e, Group) else 1, e.size, entries.dump(e))
                 for part, e in rows
             ),
         )
-        database.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        raise _failed(path, error) from error
-    finally:
-        database.close()
+        new.execute(OPEN)
 
 
 # -- shards ------------------------------------------------------------------------------------------------------
@@ -150,7 +97,7 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = connect(path, SHARD)
+        self._db = database.connect(path, SHARD, VERSION)
 
     def close(self) -> None:
         self._db.close()
@@ -172,7 +119,7 @@ class Shard:
 
     def find(self, path: str, unit: str) -> Placed | None:
         """A file that waits for the ledger, preferably as that unit's."""
-        query = f"SELECT {PLACED} FROM placed WHERE path = ? ORDER BY unit != ?"
+        query = f"SELECT path, unit, {FACTS} FROM placed WHERE path = ? ORDER BY unit != ?"
         row = self._db.execute(query, (path, unit)).fetchone()
         return _placed(row) if row else None
 
@@ -180,7 +127,7 @@ class Shard:
         return self._db.execute("SELECT 1 FROM entry WHERE key = ?", (unit,)).fetchone() is not None
 
     def placed(self) -> Iterator[Placed]:
-        for row in self._db.execute(f"SELECT {PLACED} FROM placed ORDER BY path"):
+        for row in self._db.execute(f"SELECT path, unit, {FACTS} FROM placed ORDER BY path"):
             yield _placed(row)
 
     def unnamed(self) -> Iterator[tuple[str, str]]:
@@ -198,83 +145,90 @@ class Shard:
 
         Raises: DiskFull, CacheError.
         """
-        with _transaction(self._db, self.path):
+        rows = [(row,) for row in done]
+        with transaction(self._db, self.path):
             self._db.executemany(
-                f"INSERT OR REPLACE INTO placed ({PLACED}, staged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                ((*dataclasses.astuple(item), staged) for item, staged in placed),
+                f"INSERT OR REPLACE INTO placed (path, unit, {FACTS}, staged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (f.path, f.unit, f.key, f.size, f.sha256, f.assurance.value, f.checked, f.source, f.host, staged)
+                    for f, staged in placed
+                ),
             )
-            for row in done:
-                self._db.execute("UPDATE entry SET state = 1, error = NULL WHERE id = ?", (row,))
-                self._db.execute(
-                    "INSERT OR REPLACE INTO complete SELECT key, part, path FROM entry WHERE id = ?", (row,)
-                )
+            self._db.executemany("UPDATE entry SET state = 1, error = NULL WHERE id = ?", rows)
+            self._db.executemany("INSERT OR REPLACE INTO complete VALUES (?)", rows)
             self._db.executemany(
                 "UPDATE entry SET state = 2, error = ?, code = ? WHERE id = ?",
                 ((error, code, row) for row, error, code in failed),
             )
 
-    def tally(self) -> dict[str, int]:
-        """Entries, files and bytes by state; bytes where known."""
-        counts = dict.fromkeys(("entries", "done", "failed", "files", "files_done", "bytes", "bytes_done"), 0)
-        query = "SELECT state, count(*), sum(coalesce(files, 1)), sum(coalesce(size, 0)) FROM entry GROUP BY state"
+    def open(self) -> dict[str, int]:
+        """Entries that are not done, with their files and bytes where known; and how many of them failed."""
+        counts = dict.fromkeys(("entries", "files", "bytes", "failed"), 0)
+        query = (
+            "SELECT state, count(*), coalesce(sum(files), 0), coalesce(sum(size), 0) FROM entry"
+            " WHERE state != 1 GROUP BY state"
+        )
         for state, number, files, size in self._db.execute(query):
             counts["entries"] += number
             counts["files"] += files
             counts["bytes"] += size
-            if state == DONE:
-                counts["done"] += number
-                counts["files_done"] += files
-                counts["bytes_done"] += size
-            elif state == FAILED:
-                counts["failed"] += number
+            counts["failed"] += number if state == FAILED else 0
         return counts
 
     def failures(self, limit: int) -> list[tuple[str, str, int]]:
         """(path, reason, exit code) of entries that failed."""
-        query = "SELECT path, error, code FROM entry WHERE state = 2 ORDER BY id LIMIT ?"
+        # Both conditions: by the first SQLite knows that the index of what is open will do.
+        query = "SELECT path, error, code FROM entry WHERE state != 1 AND state = 2 ORDER BY id LIMIT ?"
         return list(self._db.execute(query, (limit,)))
 
-    def reopen(self, ledger: Path) -> None:
+    def reopen(self, ledger: Ledger) -> None:
         """Compares with the ledger: what it holds is done, what it does not hold is to be done."""
-        self._db.execute("ATTACH ? AS l", (str(ledger),))
-        with _transaction(self._db, self.path):
-            self._db.execute(
-                "UPDATE entry SET error = NULL, state = key IN (SELECT key FROM l.unit)"
-                " WHERE state != (key IN (SELECT key FROM l.unit))"
-            )
-        self._db.execute("DETACH l")
+        stamp = ledger.stamp()
+        open_ = self._db.execute("SELECT 1 FROM entry WHERE state != 1 LIMIT 1").fetchone()
+        if not open_ and self._db.execute("SELECT stamp FROM compared").fetchone() == (stamp,):
+            return
+        here = "EXISTS (SELECT 1 FROM other.unit u WHERE u.path = entry.path AND u.key = entry.key AND u.complete)"
+        with attached(self._db, ledger.path), transaction(self._db, self.path):
+            self._db.execute(f"UPDATE entry SET error = NULL, state = {here} WHERE state != {here}")
+            self._db.execute("DELETE FROM compared")
+            self._db.execute("INSERT INTO compared VALUES (?)", (stamp,))
 
     def move_to(self, ledger: Path) -> None:
         """Moves results into the ledger; interrupted, it can be done again."""
-        self._db.execute("ATTACH ? AS l", (str(ledger),))
-        # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
-        with _transaction(self._db, ledger):
-            # What other units had under these names is either the same again, or replaced and theirs no more.
-            self._db.execute(
-                "DELETE FROM l.unit WHERE key IN (SELECT f.unit FROM placed p JOIN l.file f ON f.path = p.path"
-                " WHERE f.sha256 != p.sha256)"
-            )
-            self._db.execute(
-                "DELETE FROM l.file WHERE (path, unit) IN (SELECT f.path, f.unit FROM placed p JOIN l.file f"
-                " ON f.path = p.path WHERE f.sha256 != p.sha256)"
-            )
-            self._db.execute("UPDATE l.file SET bad = 0 WHERE bad AND path IN (SELECT path FROM placed)")
-            self._db.execute(f"INSERT OR REPLACE INTO l.file ({PLACED}) SELECT {PLACED} FROM placed")
-            self._db.execute("INSERT OR REPLACE INTO l.unit (key, part, path) SELECT key, part, path FROM complete")
-        with _transaction(self._db, self.path):
-            self._db.execute("DELETE FROM placed")
-            self._db.execute("DELETE FROM complete")
-        self._db.execute("DETACH l")
+        if not any(self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ("placed", "complete")):
+            return
+        with attached(self._db, ledger):
+            # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
+            with transaction(self._db, ledger):
+                self._move()
+            with transaction(self._db, self.path):
+                self._db.execute("DELETE FROM placed")
+                self._db.execute("DELETE FROM complete")
 
-
-def tally(shards: Iterable[Path]) -> dict[str, int]:
-    """The sum of several shards' tallies."""
-    sums: dict[str, int] = {}
-    for path in shards:
-        with closing(Shard(path)) as shard:
-            for key, value in shard.tally().items():
-                sums[key] = sums.get(key, 0) + value
-    return sums
+    def _move(self) -> None:
+        # What other units had under these names is either the same again, or replaced and theirs no more.
+        self._db.execute(
+            "CREATE TEMP TABLE replaced AS SELECT f.path, f.unit FROM placed p JOIN other.file f ON f.path = p.path"
+            " WHERE f.sha256 != p.sha256"
+        )
+        less = self._db.execute("UPDATE other.unit SET complete = 0 WHERE id IN (SELECT unit FROM replaced)").rowcount
+        if less:
+            self._db.execute("UPDATE other.stamp SET stamp = hex(randomblob(8))")
+            self._db.execute("DELETE FROM other.file WHERE (path, unit) IN (SELECT path, unit FROM replaced)")
+        self._db.execute("DROP TABLE replaced")
+        self._db.execute("UPDATE other.file SET bad = 0 WHERE bad AND path IN (SELECT path FROM placed)")
+        self._db.execute(
+            "INSERT INTO other.unit (path, key, complete)"
+            " SELECT path, key, id IN (SELECT entry FROM complete) FROM entry"
+            " WHERE id IN (SELECT entry FROM complete) OR key IN (SELECT unit FROM placed) ORDER BY id"
+            " ON CONFLICT (path, key) DO UPDATE SET complete = max(complete, excluded.complete)"
+        )
+        self._db.execute(
+            f"INSERT OR REPLACE INTO other.file (path, unit, {FACTS})"
+            f" SELECT p.path, u.id, p.{FACTS.replace(', ', ', p.')} FROM placed p JOIN entry e ON e.key = p.unit"
+            " JOIN other.unit u ON u.path = e.path AND u.key = e.key ORDER BY p.path"
+        )
+        self._db.execute("DELETE FROM other.counted")
 
 
 def _placed(row: tuple[Any, ...]) -> Placed:
@@ -290,64 +244,110 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = connect(path, LEDGER)
+        self._db = database.connect(path, LEDGER, VERSION)
 
     def close(self) -> None:
         self._db.close()
 
-    def files_of(self, unit: str) -> list[tuple[str, str | None, int]]:
-        """(path, key, size) of the good files of a unit, complete or not."""
-        return list(self._db.execute("SELECT path, key, size FROM file WHERE unit = ? AND NOT bad", (unit,)))
+    def stamp(self) -> str:
+        return str(self._db.execute("SELECT stamp FROM stamp").fetchone()[0])
+
+    def files_of(self, unit: str, place: str) -> list[tuple[str, str | None, int]]:
+        """(path, key, size) of the good files of a unit, whose entry's path is ``place``; complete or not."""
+        query = (
+            "SELECT f.path, f.key, f.size FROM unit u JOIN file f ON f.unit = u.id"
+            " WHERE u.path = ? AND u.key = ? AND NOT f.bad"
+        )
+        return list(self._db.execute(query, (place, unit)))
 
     def find(self, path: str, unit: str) -> Placed | None:
         """A file, preferably as that unit's."""
-        row = self._db.execute(f"SELECT {PLACED} FROM file WHERE path = ? ORDER BY unit != ?", (path, unit)).fetchone()
+        query = f"SELECT {FILE} FROM file f JOIN unit u ON u.id = f.unit WHERE f.path = ? ORDER BY u.key != ?"
+        row = self._db.execute(query, (path, unit)).fetchone()
         return _placed(row) if row else None
 
     def files(self) -> Iterator[Placed]:
         """All files in the order of their paths."""
-        yield from map(_placed, self._db.execute(f"SELECT {PLACED} FROM file GROUP BY path ORDER BY path"))
+        query = f"SELECT {FILE} FROM file f JOIN unit u ON u.id = f.unit GROUP BY f.path ORDER BY f.path"
+        yield from map(_placed, self._db.execute(query))
 
-    def files_of_plan(self, shards: Iterable[Path], *, ordered: bool = False) -> Iterator[Placed]:
-        """The files of a plan, shard by shard, or in the order of their paths."""
-        columns = ", ".join(f"f.{name.strip()}" for name in PLACED.split(","))
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (key TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._db.execute("DELETE FROM wanted")
-        for shard in shards:
-            self._db.execute("ATTACH ? AS s", (_address(shard),))
-            try:
-                if ordered:
-                    self._db.execute("INSERT OR IGNORE INTO wanted SELECT key FROM s.entry")
-                else:
-                    query = f"SELECT {columns} FROM s.entry e JOIN file f ON f.unit = e.key WHERE NOT f.bad"
-                    yield from map(_placed, self._db.execute(query))
-            finally:
-                self._db.execute("DETACH s")
-        if ordered:
+    def files_of_plan(self, shards: Iterable[Path]) -> Iterator[Placed]:
+        """The good files of a plan in the order of their paths."""
+        with self._wanted(list(shards)) as index:
             query = (
-                f"SELECT {columns} FROM file f WHERE NOT f.bad AND f.unit IN (SELECT key FROM wanted)"
-                " GROUP BY f.path ORDER BY f.path"
+                f"SELECT {FILE} FROM file f {index} JOIN unit u ON u.id = f.unit"
+                " WHERE NOT f.bad AND f.unit IN wanted GROUP BY f.path ORDER BY f.path"
             )
             yield from map(_placed, self._db.execute(query))
 
-    def count(self, shards: Iterable[Path]) -> int:
-        """How many files of a plan there are."""
-        found = 0
-        for shard in shards:
-            self._db.execute("ATTACH ? AS s", (_address(shard),))
-            query = "SELECT count(*) FROM s.entry e JOIN file f ON f.unit = e.key WHERE NOT f.bad"
-            found += self._db.execute(query).fetchone()[0]
-            self._db.execute("DETACH s")
-        return found
+    def sizes(self, shards: list[Path], planned: int) -> Iterator[tuple[str, int]]:
+        """(path, size) of the good files of a plan of so many entries; where that is most of the home, of all. A file
+        of several units may come several times."""
+        if self._is_most(planned):
+            yield from self._db.execute("SELECT path, size FROM file WHERE NOT bad ORDER BY path")
+            return
+        with self._wanted(shards) as index:
+            yield from self._db.execute(f"SELECT path, size FROM file f {index} WHERE NOT bad AND unit IN wanted")
 
-    def lose(self, paths: Iterable[str]) -> None:
-        """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
-        with _transaction(self._db, self.path):
-            for path in paths:
-                self._db.execute("DELETE FROM unit WHERE key IN (SELECT unit FROM file WHERE path = ?)", (path,))
-                self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
+    def count(self, plan: str, shards: list[Path]) -> int:
+        """How many good files of a plan there are."""
+
+        def counted() -> tuple[int, int]:
+            with self._wanted(shards) as index:
+                query = f"SELECT count(DISTINCT path), 0 FROM file f {index} WHERE NOT bad AND unit IN wanted"
+                return self._db.execute(query).fetchone()  # type: ignore[no-any-return]
+
+        return self._counted(plan, counted)[0]
 
     def totals(self) -> dict[str, int]:
         each = "SELECT size FROM file WHERE NOT bad GROUP BY path"
-        files, size = self._db.execute(f"SELECT count(*), coalesce(sum(size), 0) FROM ({each})").fetchone()
+        query = f"SELECT count(*), coalesce(sum(size), 0) FROM ({each})"
+        files, size = self._counted("", lambda: self._db.execute(query).fetchone())
         return {"files": files, "bytes": size}
+
+    def lose(self, paths: Iterable[str]) -> None:
+        """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
+        with transaction(self._db, self.path):
+            lost = 0
+            for lost, path in enumerate(paths, 1):  # noqa: B007
+                self._db.execute(
+                    "UPDATE unit SET complete = 0 WHERE id IN (SELECT unit FROM file WHERE path = ?)", (path,)
+                )
+                self._db.execute("UPDATE file SET bad = 1 WHERE path = ?", (path,))
+            if lost:
+                self._db.execute("UPDATE stamp SET stamp = hex(randomblob(8))")
+                self._db.execute("DELETE FROM counted")
+
+    def _counted(self, what: str, count: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        """A sum that is known since it was asked last, or counted and noted."""
+        known = self._db.execute("SELECT files, bytes FROM counted WHERE what = ?", (what,)).fetchone()
+        if known:
+            return known  # type: ignore[no-any-return]
+        before = self._changes()
+        sums = count()
+        if database.is_writable(self.path):
+            with transaction(self._db, self.path):
+                if before == self._changes():
+                    self._db.execute("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", (what, *sums))
+        return sums
+
+    def _changes(self) -> int:
+        """Another number when another process has written meanwhile."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def _wanted(self, shards: Iterable[Path]) -> Iterator[str]:
+        """The units of a plan as the temporary table ``wanted``; how SQLite is to find their files."""
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (unit INTEGER PRIMARY KEY)")
+        self._db.execute("DELETE FROM wanted")
+        for shard in shards:
+            with attached(self._db, shard):
+                self._db.execute(
+                    "INSERT OR IGNORE INTO wanted SELECT u.id FROM other.entry e JOIN unit u"
+                    " ON u.path = e.path AND u.key = e.key"
+                )
+        wanted = self._db.execute("SELECT count(*) FROM wanted").fetchone()[0]
+        yield "NOT INDEXED" if self._is_most(wanted) else "INDEXED BY file_unit"
+
+    def _is_most(self, units: int) -> bool:
+        return bool(MOST * units > self._db.execute("SELECT coalesce(max(id), 0) FROM unit").fetchone()[0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, entries, leases, placing, planning, receipt, state, verify
+from medfetch import cache, entries, leases, placing, planning, receipt, verify
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -34,7 +34,7 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     settle(home)
     plans = []
     for made in planning.all_of(home):
-        tally = state.tally(made.shards)
+        tally = planning.tally(made)
         complete = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
         tally["files_here"] = _files_here(home, made)
         word = "complete" if complete else "partial" if tally["files_here"] else "planned"
@@ -72,7 +72,7 @@ def _files_here(home: Home, made: Plan) -> int:
     if not home.ledger.exists():
         return 0
     with closing(Ledger(home.ledger)) as ledger:
-        return ledger.count(made.shards)
+        return ledger.count(made.id, made.shards)
 
 
 def _failures(made: Plan, most: int = 5) -> list[str]:
@@ -97,7 +97,7 @@ def _stale(made: Plan, recipe: Recipe | None) -> str | None:
 def complete(home: Home) -> bool:
     """Whether everything that was asked for is there."""
     return home.receipt.exists() and all(
-        tally["done"] == tally["entries"] for tally in (state.tally(made.shards) for made in planning.all_of(home))
+        tally["done"] == tally["entries"] for tally in map(planning.tally, planning.all_of(home))
     )
 
 
@@ -160,7 +160,7 @@ def missing_instances(home: Home) -> Iterator[Finding]:
         for made in fulfilled(home):
             for _, entry in made.entries():
                 wanted = getattr(entry, "files", None)
-                have = len(ledger.files_of(entries.unit(entry))) if wanted else 0
+                have = len(ledger.files_of(entries.unit(entry), entry.path)) if wanted else 0
                 if wanted and have < wanted:
                     yield Finding(entry.path, f"{have} of {wanted} instances")
 
@@ -182,7 +182,7 @@ def copy_to(made: Plan, target: Path) -> int:
     """
     count = 0
     with cache.disk_errors(target), closing(Ledger(made.home.ledger)) as ledger:
-        for file in ledger.files_of_plan(made.shards, ordered=True):
+        for file in ledger.files_of_plan(made.shards):
             _copy(made.home.root / file.path, target / file.path, file)
             count += 1
     return count
@@ -258,4 +258,4 @@ def _in_use(folder: Path, ledger: Ledger) -> bool:
     """Whether a plan has brought files, or is perhaps being made this moment."""
     if folder.name.startswith("."):
         return time.time() - folder.stat().st_mtime < BEING_MADE
-    return any(True for _ in ledger.files_of_plan(sorted(folder.glob("*.sqlite"))))
+    return ledger.count(folder.name, sorted(folder.glob("*.sqlite"))) > 0

@@ -1,0 +1,102 @@
+"""SQLite files: opened, made, written all or nothing, their errors as ours. It must not know what stands in them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from medfetch.cache import is_network
+from medfetch.errors import CacheError, DiskFull
+
+Database = sqlite3.Connection
+
+
+def connect(path: Path, schema: str, version: int) -> Database:
+    """Opens a database, making its tables where there are none.
+
+    Raises: CacheError where it is damaged, or of another version.
+    """
+    try:
+        database = sqlite3.connect(address(path), uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+        if not is_writable(path):
+            return database
+        database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
+        database.execute("PRAGMA synchronous = NORMAL")
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if not found:
+            database.executescript(f"BEGIN IMMEDIATE;{schema};PRAGMA user_version = {version};COMMIT;")
+        elif found != version:
+            other = "a newer" if found > version else "an older"
+            raise CacheError(f"{path} was written by {other} medfetch", hint="use that one, or medfetch rm")
+    except sqlite3.OperationalError as error:
+        raise failed(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
+    return database
+
+
+@contextmanager
+def made(path: Path, schema: str, version: int) -> Iterator[Database]:
+    """A new database, filled in the ``with`` block; durable when the caller syncs the folder.
+
+    Raises: CacheError, DiskFull.
+    """
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        # Nothing to protect: what is made half is thrown away whole.
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(f"{schema};PRAGMA user_version = {version};BEGIN;")
+        yield database
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise failed(path, error) from error
+    finally:
+        database.close()
+
+
+@contextmanager
+def transaction(database: Database, path: Path) -> Iterator[None]:
+    """All or nothing of what is written in it.
+
+    Raises: DiskFull, CacheError.
+    """
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise failed(path, error) from error
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+
+
+@contextmanager
+def attached(database: Database, path: Path) -> Iterator[None]:
+    """Another database beside it, by the name ``other``."""
+    database.execute("ATTACH ? AS other", (address(path),))
+    try:
+        yield
+    finally:
+        database.execute("DETACH other")
+
+
+def is_writable(path: Path) -> bool:
+    return not path.exists() or os.access(path, os.W_OK)
+
+
+def address(path: Path) -> str:
+    """How SQLite is to open a database: one that may only be read without the files that WAL would make beside it."""
+    return f"file:{quote(str(path))}{'' if is_writable(path) else '?immutable=1'}"
+
+
+def failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFull:
+    """SQLite's own error for a full disk or an unusable cache, as ours."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return DiskFull(f"{path}: the disk is full", hint="make room and run the same command again")
+    return CacheError(f"{path}: {error}", hint="is the cache writable, and is there room?")
