@@ -211,7 +211,8 @@ class _Run:
 
     def _look_up(self, active: Active) -> None:
         """Notes which files of a group are in place from before."""
-        for path, key, size in [*self.ledger.files_of(active.unit, active.entry.path), *self.shard.placed_of(active.unit)]:
+        before = self.ledger.files_of(active.unit, active.entry.path)
+        for path, key, size in [*before, *self.shard.placed_of(active.unit)]:
             if (self.job.home.root / path).is_file():
                 active.names.add(path)
                 active.keys |= {key} if key else set()
