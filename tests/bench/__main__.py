@@ -74,7 +74,7 @@ def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> d
         (folder / "server").mkdir()
         link = compiled / "link"
         with servers.serving(
-            data.folder, folder / "server", tls=workload.tls, link=link, delay=workload.delay, rate=workload.rate
+            data, folder / "server", tls=workload.tls, link=link, delay=workload.delay, rate=workload.rate
         ) as server:
             results = list(rounds(workload, chosen, data, server, compiled))
     made = report.rows(workload, data.size, results)
@@ -104,7 +104,7 @@ def rounds(
             with new() as target, tempfile.TemporaryDirectory(prefix="bench-job-") as scratch:
                 job = Job(
                     data, server.origin, server.port, server.authority, workload.connections,
-                    workload.limit_connections, target, Path(scratch), compiled,
+                    workload.limit_connections, bool(workload.rate), target, Path(scratch), compiled,
                 )  # fmt: skip
                 result = once(workload, CONTENDERS[name], job, server, number)
             said = result.problem or f"{result.wall:.2f} s, {result.memory / 1e6:.0f} MB"

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import trustme
 
+from bench.data import Data
+
 HOST = "127.0.0.1"
 SETTLED = 0.1
 """Seconds without another line after which the access log is complete."""
@@ -63,13 +65,14 @@ def nginx_program() -> str | None:
 
 
 @contextmanager
-def serving(data: Path, folder: Path, *, tls: bool, link: Path | None, delay: float, rate: int) -> Iterator[Server]:
-    """A server of the files in ``data`` under ``/data/``; ``folder`` is for its own files.
+def serving(data: Data, folder: Path, *, tls: bool, link: Path | None, delay: float, rate: int) -> Iterator[Server]:
+    """A server of ``data`` under ``/data/``, and as the S3 bucket ``data``; ``folder`` is for its own files.
 
     ``delay`` seconds in each direction and ``rate`` bytes per second and connection are the doing of the program
     ``link`` (link.c), through which all goes if one of them is given.
     """
     port = free_port()
+    (folder / "bucket.xml").write_text(_bucket(data))
     authority = _certificates(folder) if tls else None
     secure = f"ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;" if tls else ""
     temporary = "".join(
@@ -87,7 +90,8 @@ def serving(data: Path, folder: Path, *, tls: bool, link: Path | None, delay: fl
           sendfile on; tcp_nopush on; keepalive_requests 10000000; keepalive_timeout 600;
           server {{
             listen {HOST}:{port}{" ssl" if tls else ""}; {secure}
-            location /data/ {{ alias {data}/; autoindex on; }}
+            location /data/ {{ alias {data.folder}/; autoindex on; }}
+            location = /data {{ default_type application/xml; alias {folder}/bucket.xml; }}
           }}
         }}"""
     )
@@ -124,6 +128,16 @@ def _running(command: list[str], port: int) -> Iterator[None]:
             yield
         finally:
             process.terminate()
+
+
+def _bucket(data: Data) -> str:
+    """The answer to ListObjectsV2 that names all files at once; a real S3 would take a request for each thousand."""
+    date = "<LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+    keys = "".join(f"<Contents><Key>{file.path}</Key>{date}<Size>{file.size}</Size></Contents>" for file in data.files)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<Name>data</Name><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+    )
 
 
 def _certificates(folder: Path) -> Path:

@@ -6,14 +6,15 @@ The benchmark installs it beside medfetch, as a package of somebody else would b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from medfetch.errors import UsageProblem
 from medfetch.types import Checksum, RemoteFile, Traits
 
-CONNECTIONS = 64
-"""At once: the host is our own, and bears more than anybody will ask for."""
+CONNECTIONS = int(os.environ["BENCH_CONNECTIONS"])
+"""What the host bears at once."""
 
 
 class Bench:
