@@ -186,12 +186,13 @@ class _Cut:
 
     def __init__(self, entries: Iterable[tuple[str, Entry]]) -> None:
         self._entries = iter(entries)
-        self._next = next(self._entries, None)
+        self._waiting = list(itertools.islice(self._entries, 1))
+        """The first entry of the next shard, if there is one."""
         self._made = 0
         self._counts: dict[str, _Counts] = {}
 
     def more(self) -> bool:
-        return self._next is not None
+        return bool(self._waiting)
 
     def shard(self) -> Iterator[tuple[str, Entry]]:
         """The entries of the next shard."""
@@ -199,17 +200,19 @@ class _Cut:
         most_files, most_bytes = SHARD_FILES // share, SHARD_BYTES // share
         self._made += 1
         files = size = 0
-        while self._next is not None:
-            part, entry = self._next
-            number = (entry.files or 1) if isinstance(entry, Group) else 1
-            if files and (files + number > most_files or size + (entry.size or 0) > most_bytes):
+        rest, self._waiting = itertools.chain(self._waiting, self._entries), []
+        for part, entry in rest:
+            number, length = 1, entry.size or 0
+            if isinstance(entry, Group):
+                number = entry.files or 1
+            if files and (files + number > most_files or size + length > most_bytes):
+                self._waiting = [(part, entry)]
                 return
             files += number
-            size += entry.size or 0
+            size += length
             _check(entry)
             self._count(part, entry)
-            yield self._next
-            self._next = next(self._entries, None)
+            yield part, entry
 
     def _count(self, part: str, entry: Entry) -> None:
         if (counts := self._counts.get(part)) is None:

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from medfetch import cache, leases, placing, planning, receipt, requirements, sources
+from medfetch import cache, connections, leases, placing, planning, receipt, requirements, sources
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -179,7 +179,7 @@ def _entries(
 
 def _as_unit(entry: Entry, archives: str) -> Entry:
     """An archive kept is another thing to have than the same one unpacked, and has a key of its own."""
-    if isinstance(entry, RemoteFile) and entry.unpack and archives != "unpack":
+    if archives != "unpack" and isinstance(entry, RemoteFile) and entry.unpack:
         return replace(entry, key=f"{archives}:{entry.key}")
     return entry
 
@@ -308,12 +308,14 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
     open_shards = [number for number, path in enumerate(made.shards) if planning.open_in(path)["entries"]]
     processes = min(settings.processes, len(open_shards))
     settings = replace(settings, processes=processes)
-    # More threads than connections would only wait for each other.
-    connections = max(sources.get(ways[0]["source"]).traits.connections for ways in made.header["routes"].values())
-    threads = max(1, min(settings.jobs, connections) // processes)
+    ways = [ways[0] for ways in made.header["routes"].values()]
+    borne = max(sources.traits(sources.get(way["source"]), way["locator"]).connections for way in ways)
+    # More connections than a host bears would only wait for each other.
+    most = max(1, min(settings.jobs or connections.MOST, borne) // processes)
+    start = most if settings.jobs else max(1, connections.START // processes)
     jobs = [
         ShardJob(
-            made.home, made.id, number, "", threads, settings, made.header["routes"],
+            made.home, made.id, number, "", start, most, settings, made.header["routes"],
             made.header["archives"],
         )
         for number in open_shards

@@ -10,13 +10,14 @@ of a digest costs a page of its own, and a dataset of a million files its whole 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medfetch import database, entries
 from medfetch.database import attached, transaction
+from medfetch.errors import CacheError, DiskFull
 from medfetch.types import Assurance, Entry, Group
 
 TODO, DONE, FAILED = 0, 1, 2
@@ -325,8 +326,9 @@ class Ledger:
             return known  # type: ignore[no-any-return]
         before = self._changes()
         sums = count()
+        # On a full disk, or where this user may only read, it is counted each time.
         if database.is_writable(self.path):
-            with transaction(self._db, self.path):
+            with suppress(CacheError, DiskFull), transaction(self._db, self.path):
                 if before == self._changes():
                     self._db.execute("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", (what, *sums))
         return sums

@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from medfetch.types import Recipe
 UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 AT_ONCE = 4
 """Files verified at the same time: hashing leaves Python's lock free."""
+BATCH_FILES, BATCH_BYTES = 256, 32 * 10**6
+"""What one thread verifies before it hands over what it found."""
 BEING_MADE = 24 * 3600.0
 """Seconds after which a half-made plan is a leftover."""
 
@@ -117,18 +120,32 @@ def check(home: Home, *, content: bool) -> Iterator[tuple[Placed, Finding | None
     if not home.ledger.exists():
         raise CacheError(f"nothing was downloaded to {home.root}", hint="medfetch get")
     with closing(Ledger(home.ledger)) as ledger, ThreadPoolExecutor(AT_ONCE) as pool:
-        pending = []
-        for file in ledger.files():
-            pending.append((file, pool.submit(_problem, home.root / file.path, file, content)))
-            if len(pending) >= 8 * AT_ONCE:
-                yield _found(*pending.pop(0))
+        pending: deque[Future[list[tuple[Placed, Finding | None]]]] = deque()
+        for batch in _batches(ledger.files()):
+            pending.append(pool.submit(_look_at, home, batch, content))
+            if len(pending) > 2 * AT_ONCE:
+                yield from pending.popleft().result()
         while pending:
-            yield _found(*pending.pop(0))
+            yield from pending.popleft().result()
 
 
-def _found(file: Placed, future: Any) -> tuple[Placed, Finding | None]:
-    problem = future.result()
-    return file, Finding(file.path, problem) if problem else None
+def _batches(files: Iterator[Placed]) -> Iterator[list[Placed]]:
+    """Small files by the hundred: to hand over one of them takes longer than to read it."""
+    batch: list[Placed] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        size += file.size
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _look_at(home: Home, files: list[Placed], content: bool) -> list[tuple[Placed, Finding | None]]:
+    problems = ((file, _problem(home.root / file.path, file, content)) for file in files)
+    return [(file, Finding(file.path, problem) if problem else None) for file, problem in problems]
 
 
 def _problem(path: Path, file: Placed, content: bool) -> str | None:
