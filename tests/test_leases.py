@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,8 +44,9 @@ def test_one_takes_it_and_gives_it_back(path: Path) -> None:
     assert files(path) == set()
 
 
-def taken_by_another(path: Path, then: str) -> subprocess.Popen[bytes]:
-    """Another process that took the lease, and then does something."""
+@contextmanager
+def taken_by_another(path: Path, then: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that took the lease, and then does something; killed in the end."""
     code = f"""
 import os, signal, sys
 from pathlib import Path
@@ -54,8 +57,12 @@ print("taken", flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
     assert process.stdout is not None
-    assert process.stdout.readline() == b"taken\n"
-    return process
+    try:
+        assert process.stdout.readline() == b"taken\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_living_process_keeps_it(path: Path) -> None:

@@ -179,6 +179,14 @@ class Asking:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
 
+    def __enter__(self) -> Asking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
     def start(self) -> None:
         for process in self.processes:
             assert process.stdin is not None
@@ -187,7 +195,7 @@ class Asking:
 
     def end(self) -> list[tuple[int, str]]:
         """Exit code and last words of each."""
-        words = [process.communicate(timeout=120)[0].strip() for process in self.processes]
+        words = [process.communicate(timeout=60)[0].strip() for process in self.processes]
         return [(process.returncode, word) for process, word in zip(self.processes, words, strict=True)]
 
 
@@ -199,13 +207,12 @@ def until(met: Callable[[], object], what: str) -> None:
 
 
 def test_sixteen_processes_never_have_a_seventeenth_connection(tmp_path: Path, strict: Strict) -> None:
-    asking = Asking(tmp_path, strict.url, 16, limit=LIMIT, threads=8, requests=20)
-    asking.start()
-    until(lambda: len(strict.asked) > 100, "requests")
-    killed = asking.processes[:3]
-    for process in killed:
-        process.send_signal(signal.SIGKILL)
-    ended = asking.end()
+    with Asking(tmp_path, strict.url, 16, limit=LIMIT, threads=8, requests=20) as asking:
+        asking.start()
+        until(lambda: len(strict.asked) > 100, "requests")
+        for process in asking.processes[:3]:
+            process.send_signal(signal.SIGKILL)
+        ended = asking.end()
     assert [code for code, _ in ended[:3]] == [-signal.SIGKILL] * 3
     assert ended[3:] == [(0, "160")] * 13
     assert strict.most == LIMIT  # less would show that slots of the killed were lost, or none wanted them
@@ -216,17 +223,17 @@ def test_sixteen_processes_never_have_a_seventeenth_connection(tmp_path: Path, s
 @pytest.mark.parametrize("limit", [1, 3])
 def test_where_there_are_more_processes_than_connections_all_get_their_turn(tmp_path: Path, limit: int) -> None:
     with Strict(limit) as strict:
-        asking = Asking(tmp_path, strict.url, 4, limit=limit, threads=2, requests=10)
-        asking.start()
-        assert asking.end() == [(0, "20")] * 4
+        with Asking(tmp_path, strict.url, 4, limit=limit, threads=2, requests=10) as asking:
+            asking.start()
+            assert asking.end() == [(0, "20")] * 4
         assert strict.most == limit
 
 
 def test_when_a_host_says_later_no_process_asks_it(tmp_path: Path, strict: Strict) -> None:
     strict.later_at = 60
-    asking = Asking(tmp_path, strict.url, 3, limit=LIMIT, threads=4, requests=200)
-    asking.start()
-    assert asking.end() == [(0, "800")] * 3
+    with Asking(tmp_path, strict.url, 3, limit=LIMIT, threads=4, requests=200) as asking:
+        asking.start()
+        assert asking.end() == [(0, "800")] * 3
     assert strict.told_later
     since = [moment - strict.told_later for moment in strict.asked]
     # What was on its way, and what a process sends that is just then not let run, may still come.
