@@ -31,6 +31,7 @@ MAY = {
     "database": ["cache", "errors"],
     "partial": ["cache", "checksum", "errors", "types"],
     "pieces": ["cache"],
+    "connections": [],
     "pool": [],
     "ranges": [],
     "hosts": ["leases"],

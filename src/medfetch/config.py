@@ -33,8 +33,8 @@ class Settings:
     """Base addresses that replace a source's own, by endpoint name (``tcia``, ``idc_gcs``)."""
     offline: bool = False
     sandbox: bool = False
-    jobs: int = 16
-    """Connections of one run, over all its processes; a source's own limit for its hosts goes before."""
+    jobs: int | None = None
+    """Connections of one run, over all its processes; None: as many as help. A source's own limit goes before."""
     processes: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
     limit_rate: int | None = None
     """Bytes per second, all connections together."""

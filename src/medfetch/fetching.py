@@ -18,6 +18,7 @@ from medfetch import cache, dicom, entries, sources, unpack
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
+from medfetch.connections import Connections
 from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter
@@ -49,15 +50,16 @@ class Fetching:
 
     def __init__(
         self, home: Home, shard: int, settings: Settings, token: str, archives: str, stop: threading.Event,
-        reporter: Reporter, pace: Pace, pool: Pool[Any, Any],
+        reporter: Reporter, pace: Pace, pool: Pool[Any, Any], connections: Connections,
     ) -> None:  # fmt: skip
         """``pool``: the threads that work here; those that have nothing to do help with a large file."""
         self.home, self.settings, self.archives = home, settings, archives
         self.stop, self.reporter = stop, reporter
         self.folder, self.prefix, self.token = str(home.partial), f"{shard:05d}", token
         self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
-        self.pace, self.pool = pace, pool
-        self.local = threading.local()
+        self.pace, self.pool, self.connections = pace, pool, connections
+        self.tools: dict[int, tuple[Source, ApiNet, Getter]] = {}
+        """By route, which stays the same object as long as the shard."""
         self.room = Room(home.partial, settings.reserve)
         self.orphans = self._find_orphans()
 
@@ -66,23 +68,32 @@ class Fetching:
 
     # -- the tools of a route ------------------------------------------------------------------------------------
 
-    def _tools(self, name: str) -> tuple[Source, ApiNet, Getter]:
-        """Source, API network and byte getter of a source, one set a thread."""
-        tools = self.local.__dict__.setdefault("tools", {})
-        if name not in tools:
-            source = sources.get(name)
-            net = ApiNet(self.settings, source.traits, self.hosts, self.stop, self._said(name))
-            tools[name] = source, net, bytes_getter(self.settings, source.traits, self.hosts, self.stop)
-        return tools[name]  # type: ignore[no-any-return]
+    def _tools(self, route: Mapping[str, Any]) -> tuple[Source, ApiNet, Getter]:
+        """Source, API network and byte getter of a route."""
+        if (tools := self.tools.get(id(route))) is None:
+            source = sources.get(route["source"])
+            traits = sources.traits(source, route["locator"])
+            net = ApiNet(self.settings, traits, self.hosts, self.stop, self._said(route["source"]))
+            tools = source, net, bytes_getter(self.settings, traits, self.hosts, self.stop)
+            self.tools[id(route)] = tools
+        return tools
 
     def _said(self, path: str) -> Any:
-        return lambda reason: self.reporter.emit(Event("retry", path, reason=reason))
+        def say(reason: str) -> None:
+            self.connections.failed()
+            self.reporter.emit(Event("retry", path, reason=reason))
+
+        return say
+
+    def _off_the_wire(self, count: int) -> None:
+        self.connections.received(count)
+        self.pace.take(count)
 
     # -- what is asked of a worker -------------------------------------------------------------------------------
 
     def members(self, group: Group, route: Mapping[str, Any]) -> list[RemoteFile]:
         """The files of a group."""
-        source, net, _ = self._tools(route["source"])
+        source, net, _ = self._tools(route)
         if not isinstance(source, Members):
             raise UsageProblem(f"the source {route['source']!r} makes groups but lists no members")
         return list(source.members(group, net))
@@ -92,7 +103,7 @@ class Fetching:
 
         Raises: MedfetchError where that route does not have it.
         """
-        source, net, _ = self._tools(route["source"])
+        source, net, _ = self._tools(route)
         wanted = {"series": (entry.facets["series"],)} if "series" in entry.facets else {}
         for other in source.resolve(route["locator"], net, Selection(facets=wanted)):
             if other.path == entry.path:
@@ -135,10 +146,11 @@ class Fetching:
     # -- pieces of it --------------------------------------------------------------------------------------------
 
     def _fetch(self, file: RemoteFile, route: Mapping[str, Any]) -> Fetched:
-        source, _, getter = self._tools(route["source"])
+        _, net, getter = self._tools(route)
         terms = Terms(
-            self.settings.tries, self.settings.backoff, self.room, source.traits.ranges, self.stop,
-            self.reporter.received, self.pace.take, self._said(file.path), self.pool.help, self.pool.crowded,
+            self.settings.tries, self.settings.backoff, self.room, net.traits.ranges, self.stop,
+            self.reporter.received, self._off_the_wire, self._said(file.path), self.pool.help,
+            self.connections.answered, self.pool.crowded,
         )  # fmt: skip
         return fetch_file(file, self._partial(file), getter, self.hosts, terms)
 

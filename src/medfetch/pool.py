@@ -43,9 +43,15 @@ class Pool(Generic[Task, Result]):
 
     @allowed.setter
     def allowed(self, number: int) -> None:
-        with self._changed:
-            self._allowed = number
-            self._engage()
+        if number != self._allowed:
+            with self._changed:
+                self._allowed = number
+                self._engage()
+
+    @property
+    def busy(self) -> bool:
+        """Whether as many as are allowed are at work, and there is more to do."""
+        return self._busy >= self._allowed and bool(self._tasks or self._helps)
 
     @property
     def waiting(self) -> int:

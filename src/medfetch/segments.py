@@ -288,6 +288,7 @@ class _Span:
         """
         segments, host, headers = self.segments, host_of(self.segments.url), answer.headers
         size = segments.pieces.size
+        segments.terms.answered(answer.waited)
         if answer.status == 200:
             length = ranges.number(headers.get("content-length", ""))
             if length not in (None, size) and headers.get("content-encoding", "identity").lower() == "identity":

@@ -22,6 +22,7 @@ from typing import Any
 from medfetch import entries
 from medfetch.cache import Home, disk_errors, sync_folder
 from medfetch.config import Settings
+from medfetch.connections import Connections
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
 from medfetch.pace import Pace
@@ -53,7 +54,10 @@ class ShardJob:
     number: int
     token: str
     """Of the lease on this shard; part of the names of its partial files."""
-    threads: int
+    start: int
+    """Connections at the beginning."""
+    most: int
+    """Connections at the most."""
     settings: Settings
     routes: Mapping[str, list[dict[str, Any]]]
     """By part, best first: {source, locator}."""
@@ -114,9 +118,19 @@ class _Run:
     ) -> None:
         self.job, self.shard, self.ledger, self.reporter, self.stop = job, shard, ledger, reporter, stop
         self.ready: list[Task] = []
-        self.pool = Pool[Task, tuple[Active, Result]](self._work, job.threads)
+        self.connections = Connections(job.start, job.most)
+        self.pool = Pool[Task, tuple[Active, Result]](self._work, self.connections.allowed)
         self.fetching = Fetching(
-            job.home, job.number, job.settings, job.token, job.archives, stop, reporter, pace, self.pool
+            job.home,
+            job.number,
+            job.settings,
+            job.token,
+            job.archives,
+            stop,
+            reporter,
+            pace,
+            self.pool,
+            self.connections,
         )
         self.results: deque[tuple[Active, Result]] = deque()
         self.under_way = 0
@@ -163,6 +177,7 @@ class _Run:
             if not self.under_way:
                 return
             self.results += self.pool.take(LOOK)
+            self.pool.allowed = self.connections.look(time.monotonic(), self.pool.busy)
             self.under_way -= len(self.results)
             while self.results:
                 self._take(*self.results.popleft())
@@ -171,7 +186,7 @@ class _Run:
 
     def _refill(self) -> None:
         """Takes up further entries while there is little to fetch, and hands out what is ready."""
-        most = AHEAD * self.job.threads
+        most = AHEAD * self.pool.allowed
         while not self.exhausted and len(self.ready) + self.pool.waiting < most:
             rows = self.shard.todo(self.after, most)
             self.exhausted = not rows

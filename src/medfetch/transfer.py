@@ -47,6 +47,8 @@ class Terms:
     """Told why something is tried again."""
     help: Callable[[Callable[[], bool]], None] = lambda call: None
     """Asks idle threads to run a call; each until it returns True, for then nothing is left of it."""
+    answered: Callable[[float], None] = lambda seconds: None
+    """Told how long the first byte of an answer took."""
     crowded: Callable[[], bool] = lambda: False
     """Whether a thread that helps is needed elsewhere, or one too many."""
 
@@ -240,6 +242,7 @@ class _Download:
         """Decides by the head what becomes of the body; anything but 200 and 206 leaves the partial alone."""
         status, headers = answer.status, answer.headers
         self.answer, self.refused_text, self.expected, self.replacing = answer, b"", None, False
+        self.terms.answered(answer.waited)
         if status == 206:
             start, total = self._checked_range(headers)
         elif status == 200:

@@ -22,7 +22,7 @@ from medfetch.types import Recipe
 @click.argument("names", nargs=-1)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")
-@click.option("--jobs", help="Connections at once.")
+@click.option("--jobs", help="Connections at once; as many as help, if not given.")
 @click.option("--limit-rate", help="Bytes per second, such as 20M.")
 @click.option("--no-unpack", is_flag=True, help="Leave archives as they are.")
 @click.option("--keep-archives", is_flag=True, help="Unpack archives and keep them too.")

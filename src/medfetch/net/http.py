@@ -51,6 +51,8 @@ class Answer:
     headers: Mapping[str, str]
     url: str
     redirected: bool
+    waited: float = 0.0
+    """Seconds until the first byte of the body, connecting included."""
 
 
 class Receiver(Protocol):
@@ -101,7 +103,9 @@ class Curl:
         self._error = None
         self._lines.clear()
         self._blocks.clear()
-        self._held, self._handed_over = 0, time.monotonic()
+        self._held = 0
+        self._first = 0.0
+        self._started = self._handed_over = time.monotonic()
         self._set(url, headers, login, patience)
         failure = None
         try:
@@ -144,6 +148,8 @@ class Curl:
     # thread that Python runs: they are gathered, though not for long.
 
     def _write(self, block: bytes) -> int | None:
+        if not self._first:
+            self._first = time.monotonic()
         self._blocks.append(block)
         self._held += len(block)
         return self._hand_over() if self._held >= BUFFER else None
@@ -166,7 +172,8 @@ class Curl:
             if self._answer is None:
                 last, status, fields = _heads(self._lines, self._asked)
                 if status:
-                    self._answer = Answer(status, fields, last, last != self._asked)
+                    waited = (self._first or self._handed_over) - self._started
+                    self._answer = Answer(status, fields, last, last != self._asked, waited)
                     self._receiver.begin(self._answer)
                 elif blocks:
                     # HTTP/0.9, or a server that does not speak HTTP at all.

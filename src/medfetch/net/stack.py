@@ -40,10 +40,10 @@ class ApiNet:
         stop: threading.Event,
         said: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._settings, self._traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
+        self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
 
     def endpoint(self, name: str) -> str:
-        return self._settings.endpoints.get(name, self._traits.endpoints.get(name, ""))
+        return self._settings.endpoints.get(name, self.traits.endpoints.get(name, ""))
 
     def replaced(self, name: str) -> bool:
         return name in self._settings.endpoints
@@ -74,7 +74,7 @@ class ApiNet:
     def _once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
         import requests
 
-        with self._hosts.connection(url, connections(self._traits, url)) as slot:
+        with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
             try:
                 answer = session.request(method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments)

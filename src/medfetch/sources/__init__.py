@@ -8,6 +8,7 @@ It must not import ``net``, ``state``, ``cache``, ``cli`` or another source.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -63,6 +64,12 @@ class Members(Protocol):
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The files of a group, in a stable order."""
+
+
+def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
+    """A source's traits, with the number of connections that a route says its hosts bear."""
+    told = locator.get("connections")
+    return replace(source.traits, connections=told) if isinstance(told, int) else source.traits
 
 
 BUILTIN = {

@@ -46,6 +46,8 @@ class Http:
       split zip (``.z01`` … ``.zip``) go to the unpacker as they are
     - ``range: [first, last]``: one file for each number, which stands for ``{n}`` or ``{n:05d}`` in path and url
     - ``auth: basic``: user and password are in the netrc file
+
+    and ``connections``, how many at once the hosts are known to bear, where it is another number than most do.
     """
 
     name: ClassVar[str] = "http"
@@ -61,7 +63,7 @@ class Http:
         return {"files": [{"path": name, "url": text}]}
 
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[RemoteFile]:
-        only(locator, {"files"}, self.name)
+        only(locator, {"files", "connections"}, self.name)
         items = locator.get("files")
         if not isinstance(items, list | tuple) or not items:
             raise RecipeError("expected a list of files", at="http.files")
