@@ -32,6 +32,8 @@ from medfetch.types import Entry, Part, Recipe, RemoteFile, Route, Selection
 
 INDEX = "idc-index-data"
 POLL = 0.5
+SLOWEST = 32 * 1024
+"""Bytes per second that each connection should have of a limited rate: slower ones are given up as stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,8 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
     settings = replace(settings, processes=processes)
     ways = [ways[0] for ways in made.header["routes"].values()]
     borne = max(sources.traits(sources.get(way["source"]), way["locator"]).connections for way in ways)
+    if settings.limit_rate:
+        borne = min(borne, settings.limit_rate // SLOWEST)
     # More connections than a host bears would only wait for each other.
     most = max(1, min(settings.jobs or connections.MOST, borne) // processes)
     start = most if settings.jobs else max(1, connections.START // processes)
