@@ -179,17 +179,20 @@ def context(trust: Trust, what: str) -> ssl.SSLContext:
 @pytest.mark.parametrize("what", BAD_CERTIFICATES)
 def test_a_bad_certificate_is_named(medfetch: Run, home: Path, cache: Path, trust: Trust, what: str) -> None:
     trusted = {"MEDFETCH_CA_BUNDLE": str(trust.file)}
-    with Server(tls=context(trust, what)) as bad, Server(tls=context(trust, "good")) as good:
-        first, second = bad.script("/a", serve(content("a.bin"))), good.script("/a", serve(content("a.bin")))
-        name = dataset(home, known("a.bin", first))
+    with Server(tls=context(trust, what)) as bad:
+        name = dataset(home, known("a.bin", bad.script("/a", serve(content("a.bin")))))
         for arguments in (("get", name), ("plan", "tcia:lidc-idri")):
             ran = medfetch(*arguments, code=1, MEDFETCH_ENDPOINT_TCIA=bad.url(""), **trusted)
             assert f"127.0.0.1:{bad.port}: its certificate is not valid" in ran.err
             assert re.search(BAD_CERTIFICATES[what], ran.err), ran.err
         assert (bad.asked, in_place(cache)) == ([], {})
-        # Another mirror of a file may have a better one.
-        dataset(home, known("a.bin", first, second))
-        receipt = medfetch("get", name, "--json", **trusted).last
+
+
+def test_another_mirror_may_have_a_better_certificate(medfetch: Run, home: Path, cache: Path, trust: Trust) -> None:
+    with Server(tls=context(trust, "expired")) as bad, Server(tls=context(trust, "good")) as good:
+        urls = [each.script("/a", serve(content("a.bin"))) for each in (bad, good)]
+        more = {"MEDFETCH_CA_BUNDLE": str(trust.file)}
+        receipt = medfetch("get", dataset(home, known("a.bin", *urls)), "--json", **more).last
         assert in_place(cache) == {"a.bin": sha256(content("a.bin"))}
         assert [each["host"] for each in receipt["from"]] == [f"127.0.0.1:{good.port}"]
 
@@ -298,20 +301,21 @@ def test_through_a_proxy_a_file_goes_on_where_it_was_cut(
         assert [asked.headers.get("range") for asked in secure.asked] == [None, f"bytes={half}-"]
 
 
-@pytest.mark.parametrize("user", ["", "someone:wrong-wrong@"], ids=["nobody", "wrong"])
+@pytest.mark.parametrize(
+    ("user", "tls"), [("", False), ("someone:wrong-wrong@", True)], ids=["nobody-http", "wrong-https"]
+)
 def test_a_proxy_that_wants_a_password_says_so(
-    medfetch: Run, home: Path, cache: Path, server: Server, squid: Squid, trust: Trust, user: str
+    medfetch: Run, home: Path, cache: Path, squid: Squid, trust: Trust, user: str, tls: bool
 ) -> None:
-    with Server(tls=context(trust, "good")) as secure:
-        more = {"MEDFETCH_CA_BUNDLE": str(trust.file), **squid.address(user)}
-        for each in (server, secure):
-            url = each.script("/a", serve(content("a.bin")))
-            for arguments in (("get", dataset(home, known("a.bin", url))), ("plan", "tcia:lidc-idri")):
-                ran = medfetch(*arguments, code=1, MEDFETCH_ENDPOINT_TCIA=each.url(""), **more)
-                assert "the proxy wants a password" in ran.err
-                assert "https_proxy" in ran.err
-                assert "wrong-wrong" not in ran.err + written(cache)
-            assert each.asked == []
+    with Server(tls=context(trust, "good") if tls else None) as host:
+        more = {"MEDFETCH_CA_BUNDLE": str(trust.file), "MEDFETCH_ENDPOINT_TCIA": host.url(""), **squid.address(user)}
+        url = host.script("/a", serve(content("a.bin")))
+        for arguments in (("get", dataset(home, known("a.bin", url))), ("plan", "tcia:lidc-idri")):
+            ran = medfetch(*arguments, code=1, **more)
+            assert "the proxy wants a password" in ran.err
+            assert "https_proxy" in ran.err
+            assert "wrong-wrong" not in ran.err + written(cache)
+        assert host.asked == []
 
 
 def test_a_proxy_that_is_not_there_is_named_without_its_password(medfetch: Run, home: Path, cache: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from datasets import COLLECTION, http, of_subject, sha256, tarred, tree, write_recipe, zipped
 from running import Medfetch, Run
-from servers import Asked, Reset, Server, Step, cut, reply, serve
+from servers import Asked, Server, Step, cut, reply, serve
 from test_kill import children, only_right, until
 
 from medfetch.sandbox import Fault, Sandbox
@@ -77,8 +77,8 @@ def test_stopped_for_a_while_it_goes_on(medfetch: Run, home: Path, cache: Path, 
     def script(asked: Asked) -> Iterable[Step]:
         yield from cut(good, LARGE // 2)(asked)
         held.set()
+        # Not a reset, which would throw away what has come and was not read yet.
         stopped.wait(60)
-        yield Reset()
 
     files = [known("large.bin", server.script("/large.bin", script, good), large)]
     files += [known(name, server.script(f"/{name}", serve(content(name), keep=True)), content(name)) for name in NAMES]
@@ -92,7 +92,7 @@ def test_stopped_for_a_while_it_goes_on(medfetch: Run, home: Path, cache: Path, 
     assert process.returncode == 0, err
     assert in_place(cache) == {each["path"]: each["sha256"] for each in files}
     twice = sum(asked.sent for asked in server.asked) - LARGE - COUNT * SMALL
-    assert twice < LARGE // 4
+    assert twice < LARGE // 10
     assert all(len(server.of(f"/{name}")) == 1 for name in NAMES)
 
 

@@ -23,6 +23,8 @@ from running import Medfetch
 from medfetch.sandbox import Fault, Sandbox
 from soak.mixed import CAP, NAME, Amounts, put
 
+DATA = r"/http/|\.dcm$|getImage"
+"""What is slow; the hosts' interfaces answer as fast as they can."""
 SEED = 20_261_120
 SECONDS = 60
 """No life needs so long to come to the moment of its death."""
@@ -64,7 +66,7 @@ def endure(kills: int, amounts: Amounts, rate: int, folder: Path, longest: float
         assert tree(folder / "undisturbed" / NAME / "current") == wanted
         needed = box.stats.data_bytes
         moments = random.Random(SEED)
-        box.add(Fault(rate=rate, times=None))
+        box.add(Fault(match=DATA, rate=rate, times=None))
         root = folder / "cache" / NAME / "current"
         here = 0
         for number in range(kills):
