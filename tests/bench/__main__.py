@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -50,8 +52,12 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     chosen = options()
+    # What is mounted and who was started must go, whoever ends us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for advice in [] if chosen.no_install else tools.install():
         say(f"missing; some contenders will fail: {advice}")
+    if absent := [program for program in ("nginx", "gcc") if not tools.find(program)]:
+        sys.exit(f"nothing can be measured without {' and '.join(absent)}")
     about = {"machine": tools.machine(), "scale": chosen.scale, "workloads": {}}
     print("\n".join(f"{name}: {value}" for name, value in about["machine"].items()), flush=True)
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +73,16 @@ def main() -> None:
 def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> dict[str, object]:
     """All rounds of a workload; prints its table."""
     say(f"{workload.name}: {workload.what}; load {os.getloadavg()[0]:.1f}")
+    shape = workload.scaled(chosen.scale)
+    needed = shape.count * (shape.smallest + shape.largest) // (1 if workload.tmpfs else 2)
+    if shutil.disk_usage(chosen.data).free < needed:
+        sys.exit(
+            f"{chosen.data} has less than {needed / 1e9:.1f} GB free: name another folder with --data, or a --scale"
+        )
     with tempfile.TemporaryDirectory(prefix="bench-data-", dir=chosen.data) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        data = make(workload.scaled(chosen.scale), folder / "data")
+        data = make(shape, folder / "data")
         (folder / "server").mkdir()
         link = compiled / "link"
         with servers.serving(
@@ -151,8 +163,8 @@ def failure(measured: Measured) -> str:
     return f"exit {measured.code}: {' '.join(measured.said[-300:].split())}"
 
 
-def sums(job: Job, folder: Path, environment: dict[str, str]) -> dict[str, float]:
-    """How long it takes to compute the digests of all files afterwards, in seconds by program."""
+def sums(job: Job, folder: Path, environment: dict[str, str]) -> dict[str, tuple[float, float]]:
+    """How long it takes to compute the digests of all files afterwards: wall and processor seconds by program."""
     sums = job.write("sums", "".join(f"{file.sha256}  {file.path}\n" for file in job.data.files))
     paths = job.write("paths", "".join(f"{file.path}\n" for file in job.data.files))
     files = {"sums": str(sums), "paths": str(paths)}
@@ -160,7 +172,7 @@ def sums(job: Job, folder: Path, environment: dict[str, str]) -> dict[str, float
         name: run([files.get(word, word) for word in command], folder, environment, LONGEST)
         for name, command in SUMS.items()
     }
-    return {name: measured.wall for name, measured in done.items() if not measured.code}
+    return {name: (measured.wall, measured.cpu) for name, measured in done.items() if not measured.code}
 
 
 def say(text: str) -> None:

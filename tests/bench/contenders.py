@@ -174,7 +174,7 @@ CONTENDERS = {
     each.name: each
     for each in (
         Contender("medfetch", True, _medfetch("get"), _listed, _medfetch_environment, "bench/current"),
-        Contender("medfetch yaml", True, _yaml, None, _medfetch_environment, "bench/current"),
+        Contender("medfetch-yaml", True, _yaml, None, _medfetch_environment, "bench/current"),
         Contender("limit", True, _limit),
         Contender("rclone", False, _rclone),
         Contender("wget2", False, _wget2),

@@ -23,8 +23,9 @@ def can_mount() -> bool:
 
 
 @contextmanager
-def fresh(where: Path, size: int) -> Iterator[Path]:
-    """An empty folder for so many bytes: a new ext4 on a loop device as root on Linux, else just a new folder."""
+def fresh(where: Path, size: int, inodes: int | None = None) -> Iterator[Path]:
+    """An empty folder for so many bytes, and so many files where they are smaller than 16 KiB: a new ext4 on a loop
+    device as root on Linux, else just a new folder."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=where) as name:
         folder = Path(name)
         if not can_mount():
@@ -35,13 +36,15 @@ def fresh(where: Path, size: int) -> Iterator[Path]:
         with open(image, "wb") as file:
             file.truncate(size * 5 // 4 + 512 * MIB)
         # What a disk in use has long done must not go on in the background while we measure.
-        _call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image)
+        number = ["-N", str(inodes)] if inodes else []
+        _call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", *number, image)
         _call("mount", "-o", "loop", image, mounted)
         try:
             shutil.rmtree(mounted / "lost+found")
             yield mounted
         finally:
-            _call("umount", mounted)
+            # Lazily, for who was killed may hold it for a moment more.
+            _call("umount", "--lazy", mounted)
 
 
 @contextmanager

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INTERVAL = 0.05
-"""Seconds between two looks at the memory."""
+"""Seconds between two looks at the memory, at least …"""
+SHARE = 0.02
+"""… and so many that the looks take no more than this share of a processor: they walk through all pages."""
 TAIL = 2000
 """Characters of what a program said that are kept."""
 
@@ -46,11 +48,15 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
     watcher = threading.Thread(target=_watch, args=(process.pid, peak, over, started + limit), daemon=True)
     reader.start()
     watcher.start()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    over.set()
-    watcher.join()
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        over.set()
+        watcher.join()
+        # Who is left, because it was interrupted or left children behind, would disturb the next.
+        _kill(process.pid)
     reader.join(timeout=5)
     return Measured(
         wall, used.ru_utime + used.ru_stime, peak[0], process.returncode, said[-TAIL:].decode("utf-8", "replace")
@@ -67,11 +73,18 @@ def _drain(master: int, said: bytearray) -> None:
 
 
 def _watch(process: int, peak: list[int], over: threading.Event, deadline: float) -> None:
-    while not over.wait(INTERVAL):
+    pause = INTERVAL
+    while not over.wait(pause):
+        looked = time.thread_time()
         peak[0] = max(peak[0], sum(_memory(each) for each in tree(process)))
+        pause = max(INTERVAL, (time.thread_time() - looked) / SHARE)
         if time.perf_counter() > deadline:
-            with suppress(ProcessLookupError):
-                os.killpg(process, signal.SIGKILL)
+            _kill(process)
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def tree(process: int) -> Iterator[int]:

@@ -36,8 +36,8 @@ class Result:
     """What was wrong: then the numbers mean nothing."""
     before: float | None = None
     """Wall time of the step before, which is not in ``wall``."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Wall time of programs that computed the digests afterwards."""
+    sums: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Wall and processor time of programs that computed the digests afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ def _of(runs: list[Result], size: int) -> Iterator[Row]:
     )  # fmt: skip
     yield row
     for program in good[0].sums:
-        more = median(run.sums[program] for run in good if program in run.sums)
+        wall, cpu = good[0].sums[program]
         yield Row(
-            f"{name} + {program}", True, row.runs, row.wall + more, row.fastest + more, row.slowest + more, row.cpu,
-            row.memory, row.sent, row.requests, row.connections, None, None,
+            f"{name} + {program}", True, row.runs, row.wall + wall, row.fastest + wall, row.slowest + wall,
+            row.cpu + cpu, row.memory, row.sent, row.requests, row.connections, None, None,
         )  # fmt: skip
 
 
@@ -127,14 +127,16 @@ def table(made: list[Row]) -> str:
             f"| {row.connections:,.0f} |"
         )
     lines.append("")
-    lines += [f"(!) {row.contender}: {row.problem}" for row in made if row.runs and row.problem]
-    lines += [f"Before, {row.contender} made its plan in {row.before:.2f} s." for row in made if row.before is not None]
+    lines += [f"- (!) {row.contender}: {row.problem}" for row in made if row.runs and row.problem]
+    lines += [
+        f"- Before, {row.contender} made its plan in {row.before:.2f} s." for row in made if row.before is not None
+    ]
     return "\n".join(lines)
 
 
 def goals_text(reached: list[dict[str, Any]]) -> str:
     return "\n".join(
-        f"Goal: medfetch takes at most {goal['goal']:.2f} × {goal['against']}: {goal['reached']:.2f}, "
+        f"- Goal: medfetch takes at most {goal['goal']:.2f} × {goal['against']}: {goal['reached']:.2f}, "
         f"{'reached' if goal['reached'] <= goal['goal'] else 'missed'}."
         for goal in reached
     )

