@@ -19,7 +19,7 @@ def _file_text(file: RemoteFile) -> str:
     if file.size is not None:
         text += f',"size":{file.size}'
     if file.checksums:
-        digests = [f'{{"algorithm":{_quoted(each.algorithm)},"hex":{_quoted(each.hex)}}}' for each in file.checksums]
+        digests = [_quoted(f"{each.algorithm}:{each.hex}") for each in file.checksums]
         text += f',"checksums":[{",".join(digests)}]'
     if file.pieces:
         text += f',"pieces":[{",".join(map(_file_text, file.pieces))}]'
@@ -58,14 +58,21 @@ def load(body: str) -> Entry:
 
 
 def _file(content: dict[str, Any]) -> RemoteFile:
-    content = content | {
-        "urls": tuple(content["urls"]),
-        "checksums": tuple(Checksum(**checksum) for checksum in content.get("checksums", ())),
-        "pieces": tuple(_file(piece) for piece in content.get("pieces", ())),
-    }
-    if "unpack" in content:
-        content["unpack"] = Unpack(**content["unpack"])
-    return RemoteFile(**content)
+    get = content.get
+    unpack = get("unpack")
+    return RemoteFile(
+        path=content["path"],
+        key=content["key"],
+        urls=tuple(content["urls"]),
+        size=get("size"),
+        checksums=tuple([Checksum(*each.split(":", 1)) for each in get("checksums", ())]),
+        etag=get("etag"),
+        facets=get("facets", {}),
+        unpack=Unpack(**unpack) if unpack else None,
+        dicom=get("dicom", False),
+        credential=get("credential"),
+        pieces=tuple(map(_file, get("pieces", ()))),
+    )
 
 
 def _group(content: dict[str, Any]) -> Group:
