@@ -73,7 +73,7 @@ def steady(box: Sandbox, folder: Path, minutes: float) -> dict[str, str]:
 def soak(minutes: float, folder: Path) -> bool:
     """Whether all went well; says how it went."""
     with Sandbox(max_instance_bytes=CAP) as box:
-        mixed = put(box, folder, Amounts(small=600, large=2, archives=4, singly=3, zips=30))
+        mixed = put(box, folder, Amounts(small=600, large=1, large_bytes=80_000_000, archives=4, singly=3, zips=30))
         long = steady(box, folder, minutes)
         box.add(*faults())
         around = {**os.environ, **environment(folder, box, MEDFETCH_PATIENCE="2", MEDFETCH_TRIES="12")}

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,16 +97,21 @@ def _zips(box: Sandbox) -> int:
 def _one_life(medfetch: Medfetch, box: Sandbox, number: int, moments: random.Random, longest: float) -> None:
     """A third dies anywhere, two thirds once bytes arrive; by turns all of the run, its coordinator, first a worker."""
     process = medfetch.start("get", NAME, "-q")
-    if number % 3:
-        sent = box.stats.data_bytes
-        _until(lambda: box.stats.data_bytes > sent or process.poll() is not None)
-    time.sleep(moments.uniform(0, longest))
-    if number % 4 == 3:
-        for worker in _children(process)[:1]:
-            os.kill(worker, signal.SIGKILL)
+    try:
+        if number % 3:
+            sent = box.stats.data_bytes
+            _until(lambda: box.stats.data_bytes > sent or process.poll() is not None)
         time.sleep(moments.uniform(0, longest))
-    process.kill() if number % 2 else os.killpg(process.pid, signal.SIGKILL)
-    out, err = process.communicate(timeout=SECONDS)
+        if number % 4 == 3:
+            for worker in _children(process)[:1]:
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(moments.uniform(0, longest))
+        process.kill() if number % 2 else os.killpg(process.pid, signal.SIGKILL)
+        # Workers have the same standard error: this waits for their end, too.
+        out, err = process.communicate(timeout=SECONDS)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, f"it ended by itself, after {number} kills: {out}{err}"
 
 
@@ -125,7 +131,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--rate", type=int, default=60_000, help="bytes a second for each connection")
     options = parser.parse_args()
-    amounts = Amounts(small=3000, large=8, large_bytes=32_000_000, archives=20, singly=8, zips=150)
+    amounts = Amounts(small=3000, large=2, large_bytes=128_000_000, archives=20, singly=8, zips=150)
     with tempfile.TemporaryDirectory() as name:
         began = time.monotonic()
         outcome = endure(options.kills, amounts, options.rate, Path(name))

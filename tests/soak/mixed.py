@@ -22,7 +22,7 @@ CAP = 20_000
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much of everything; ``large_bytes`` for each large file."""
+    """How much of everything; ``large_bytes`` for each large file (from 64 MiB on they come in several ranges)."""
 
     small: int = 400
     large: int = 2
