@@ -16,6 +16,7 @@ class PlainNet:
         self.endpoints = endpoints
         self.traits = traits
         self.asked: list[str] = []
+        self.secrets: dict[str, str] = {}
 
     def endpoint(self, name: str) -> str:
         return self.endpoints.get(name, self.traits.endpoints[name])
@@ -23,11 +24,24 @@ class PlainNet:
     def replaced(self, name: str) -> bool:
         return name in self.endpoints
 
-    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
-        return self._ask("GET", url, params=params)
+    def get(
+        self, url: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
+        return self._ask("GET", url, params=params, headers=self._headers(headers, credential))
 
-    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
-        return self._ask("POST", url, data=data, json=json)
+    def post(
+        self, url: str, data: Any = None, json: Any = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
+        return self._ask("POST", url, data=data, json=json, headers=self._headers(headers, credential))
+
+    def has(self, credential: str) -> bool:
+        return credential in self.secrets
+
+    def _headers(self, headers: Mapping[str, str] | None, credential: str | None) -> dict[str, str]:
+        """Those given, with the ``Authorization`` that a test has put under the credential's name."""
+        return {**(headers or {}), **({"Authorization": self.secrets[credential]} if credential else {})}
 
     def _ask(self, method: str, url: str, **options: Any) -> Any:
         try:

@@ -257,7 +257,7 @@ class Answering:
 
 def ask(hosts: Hosts, client: Answering) -> None:
     getter = Paced(lambda slot: client, hosts, Traits(connections=4))
-    getter.get("https://host/a", {}, None, login=None, patience=1)  # type: ignore[arg-type]
+    getter.get("https://host/a", {}, None, secret=None, patience=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("status", "paused"), [(429, True), (503, True), (404, False), (200, False)])

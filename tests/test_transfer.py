@@ -91,8 +91,8 @@ class Bench:
 
     def fetch(self, file: RemoteFile, *, ranges: bool = True, getter: Getter | None = None) -> Fetched:
         terms = Terms(
-            self.settings.tries, self.settings.backoff, Room(self.partial.parent, self.settings.reserve), ranges, self.clock, self._count,
-            lambda count: None, self._say,
+            self.settings.tries, self.settings.backoff, Room(self.partial.parent, self.settings.reserve), ranges,
+            self.clock, self._count, lambda count: None, self._say,
         )  # fmt: skip
         return fetch_file(file, self.partial, getter or self.getter(), self.hosts, terms)
 

@@ -284,6 +284,7 @@ def _requirements(
         data = {"name": item} | dict(shared[item]) if isinstance(item, str) else item
         for before in _requirements(data.get("after", ()), shared):
             ordered.setdefault(before.name, before)
-        fields = {key: data.get(key) for key in ("at", "wait", "credential")}
-        ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], **fields))
+        fields: dict[str, Any] = {key: data.get(key) for key in ("at", "wait", "credential", "sign", "lapses")}
+        after = tuple(data.get("after", ()))
+        ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))
     return tuple(ordered.values())

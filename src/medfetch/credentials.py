@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import netrc
 from dataclasses import dataclass
-from pathlib import Path
 
+from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 
 
@@ -23,11 +23,25 @@ class Login:
         return f"Login({self.user!r}, ***)"
 
 
-def find(name: str, netrc_path: Path) -> Login | None:
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What goes into ``Authorization: Bearer``; its text never shows it."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+
+Secret = Login | Token
+
+
+def find(name: str, settings: Settings) -> Secret | None:
     """The secret called ``netrc:HOST`` from a netrc file, None where there is none.
 
     Raises: UsageProblem where the file is readable by others or cannot be parsed.
     """
+    netrc_path = settings.netrc
     kind, _, host = name.partition(":")
     if kind != "netrc":
         raise UsageProblem(f"{name!r} is no credential that medfetch knows", hint="expected netrc:HOST")

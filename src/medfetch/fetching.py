@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +22,7 @@ from medfetch.config import Settings
 from medfetch.connections import Connections
 from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
 from medfetch.hosts import Hosts
-from medfetch.net.layers import Getter
+from medfetch.net.layers import Getter, Linked
 from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.pace import Pace
 from medfetch.partial import Room
@@ -74,7 +75,10 @@ class Fetching:
             source = sources.get(route["source"])
             traits = sources.traits(source, route["locator"])
             net = ApiNet(self.settings, traits, self.hosts, self.stop, self._said(route["source"]))
-            tools = source, net, bytes_getter(self.settings, traits, self.hosts, self.stop)
+            getter = bytes_getter(self.settings, traits, self.hosts, self.stop)
+            if isinstance(source, sources.Links):
+                getter = Linked(getter, partial(source.link, net=net))
+            tools = source, net, getter
             self.tools[id(route)] = tools
         return tools
 

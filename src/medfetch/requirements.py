@@ -63,7 +63,7 @@ def _hosts_with_login(routes: Mapping[str, list[Route]]) -> list[str]:
 
 
 def _has_login(host: str, settings: Settings) -> bool:
-    return credentials.find(f"netrc:{host}", settings.netrc) is not None
+    return credentials.find(f"netrc:{host}", settings) is not None
 
 
 def _login_step(host: str, settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ This module imports nothing of medfetch; everything else may import it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -59,6 +60,13 @@ class Requirement:
     wait: str | None = None
     """The usual waiting time, where a source says so."""
     credential: str | None = None
+    """Name of the secret that it brings (``credentials``)."""
+    after: tuple[str, ...] = ()
+    """Names of the steps that come before it."""
+    sign: str | None = None
+    """Who else must sign, where a source says so: a supervisor, the institution's legal office …"""
+    lapses: str | None = None
+    """How long it is good for, where a source says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,48 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where the bytes of a file are to be had just now; such addresses expire, and their query is a secret."""
+
+    url: str
+    expires: float | None = None
+    """Seconds since 1970; None where the host does not say."""
+    credential: str | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is over, or will be within half a minute."""
+        return self.expires is not None and time.time() > self.expires - 30
+
+
+class Door(StrEnum):
+    """What a host says when it is asked whether this person may have a dataset."""
+
+    OPEN = "open"
+    NO_LOGIN = "no login"
+    WRONG_LOGIN = "wrong login"
+    NOT_APPROVED = "not approved"
+    RULES = "rules not accepted"
+    PENDING = "pending"
+    AGENT = "user agent refused"
+    ABSENT = "no such dataset"
+    UNCLEAR = "unclear"
+    """It answers alike for several of these; ``Verdict.said`` names them."""
+    DOWN = "host down"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A host's answer about one locator."""
+
+    door: Door
+    said: str
+    """For a person: what the answer means, and what to do about it."""
+    at: str | None = None
+    """Where it is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 import pycurl
 
-from medfetch.credentials import Login
+from medfetch.credentials import Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable
 from medfetch.hosts import host_of
 
@@ -69,6 +69,7 @@ class Curl:
     def __init__(self, user_agent: str, ca_bundle: str, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
         self._error: BaseException | None = None
+        self._secret: Secret | None = None
         self._lines: list[bytes] = []
         self._blocks: list[bytes] = []
         self._curl = curl = pycurl.Curl()
@@ -92,7 +93,7 @@ class Curl:
         curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
 
     def get(
-        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
     ) -> Answer:
         """GET; the receiver gets the final response's head and body.
 
@@ -106,7 +107,7 @@ class Curl:
         self._held = 0
         self._first = 0.0
         self._started = self._handed_over = time.monotonic()
-        self._set(url, headers, login, patience)
+        self._set(url, headers, secret, patience)
         failure = None
         try:
             self._curl.perform()
@@ -128,7 +129,7 @@ class Curl:
     def close(self) -> None:
         self._curl.close()
 
-    def _set(self, url: str, headers: Mapping[str, str], login: Login | None, patience: float) -> None:
+    def _set(self, url: str, headers: Mapping[str, str], secret: Secret | None, patience: float) -> None:
         curl = self._curl
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
@@ -137,12 +138,21 @@ class Curl:
             pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure_only else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
         )
         curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(patience)))
-        if login:
-            curl.setopt(pycurl.USERNAME, login.user)
-            curl.setopt(pycurl.PASSWORD, login.password)
-        else:
-            curl.unsetopt(pycurl.USERNAME)
-            curl.unsetopt(pycurl.PASSWORD)
+        if secret != self._secret:
+            self._secret = secret
+            self._authorize(secret)
+
+    def _authorize(self, secret: Secret | None) -> None:
+        """From now on sends that secret, or none; libcurl does not take it along to another host."""
+        curl = self._curl
+        curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BEARER if isinstance(secret, Token) else pycurl.HTTPAUTH_BASIC)
+        curl.unsetopt(pycurl.USERNAME)
+        curl.unsetopt(pycurl.PASSWORD)
+        if isinstance(secret, Token):
+            curl.setopt(pycurl.XOAUTH2_BEARER, secret.value)
+        elif secret:
+            curl.setopt(pycurl.USERNAME, secret.user)
+            curl.setopt(pycurl.PASSWORD, secret.password)
 
     # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
     # thread that Python runs: they are gathered, though not for long.

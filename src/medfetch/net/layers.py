@@ -13,13 +13,14 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from medfetch.credentials import Login
+from medfetch.credentials import Secret
 from medfetch.errors import Refused, Retryable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.http import PROXY_LOGIN, Answer, Receiver
-from medfetch.types import Request, Traits
+from medfetch.types import Link, Request, Traits
 
 log = logging.getLogger("medfetch.net")
 T = TypeVar("T")
@@ -34,6 +35,8 @@ FIRST_MOMENT = 1e9
 """From here on a number of seconds is one since 1970."""
 PROGRESS = 65536
 """Bytes that an attempt must bring so as not to count as one in vain."""
+EXPIRED = {400, 401, 403, 404, 410}
+"""What storage answers to a link whose time is over."""
 LATER = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
 
 
@@ -45,23 +48,37 @@ class Getter(Protocol):
 
 class RawGetter(Protocol):
     def get(
-        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
     ) -> Answer: ...
 
 
 class Authorized:
     """Adds the credential that a request names; libcurl does not carry it along to another host. For many threads."""
 
-    def __init__(self, client: RawGetter, secret: Callable[[str], Login | None], patience: float) -> None:
+    def __init__(self, client: RawGetter, secret: Callable[[str, str], Secret], patience: float) -> None:
+        """``secret``: what goes by that name to that address."""
         self._client, self._secret, self._patience = client, secret, patience
 
     def get(self, request: Request, receiver: Receiver) -> Answer:
-        login = None
-        if request.credential:
-            login = self._secret(request.credential)
-            if login is None:
-                raise Refused(f"{host_of(request.url)} wants a log-in and {request.credential} is not there")
-        return self._client.get(request.url, request.headers, receiver, login=login, patience=self._patience)
+        secret = self._secret(request.credential, request.url) if request.credential else None
+        return self._client.get(request.url, request.headers, receiver, secret=secret, patience=self._patience)
+
+
+class Linked:
+    """Asks for the link behind a file's stable name when it is needed, and for a new one when it has expired."""
+
+    def __init__(self, inner: Getter, ask: Callable[[str], Link]) -> None:
+        self._inner, self._ask = inner, ask
+        self._links: dict[str, Link] = {}
+
+    def get(self, request: Request, receiver: Receiver) -> Answer:
+        link = self._links.get(request.url)
+        if link is None or link.expired:
+            link = self._links[request.url] = self._ask(request.url)
+        answer = self._inner.get(replace(request, url=link.url, credential=link.credential), receiver)
+        if answer.status in EXPIRED:
+            self._links.pop(request.url, None)
+        return answer
 
 
 class Paced:
@@ -72,12 +89,12 @@ class Paced:
         self._client, self._hosts, self._traits = client, hosts, traits
 
     def get(
-        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, login: Login | None, patience: float
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
     ) -> Answer:
         with self._hosts.connection(url, connections(self._traits, url)) as slot:
             started = time.monotonic()
             try:
-                answer = self._client(slot).get(url, headers, receiver, login=login, patience=patience)
+                answer = self._client(slot).get(url, headers, receiver, secret=secret, patience=patience)
             except Retryable as error:
                 log.debug("GET %s: %s", shown(url), error.message)
                 raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
+from medfetch.credentials import Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
@@ -26,7 +29,22 @@ def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threadi
         return slot.client(Curl, lambda: Curl(settings.user_agent, settings.ca_bundle, stop.is_set))
 
     patience = settings.patience or traits.patience
-    return Authorized(Paced(client, hosts, traits), lambda name: credentials.find(name, settings.netrc), patience)
+    return Authorized(Paced(client, hosts, traits), lambda name, url: _secret(name, url, settings, traits), patience)
+
+
+def _secret(name: str, url: str, settings: Settings, traits: Traits) -> Secret:
+    """A secret that is about to go to an address.
+
+    Raises: Refused where it is not there, or that host is none of its own.
+    """
+    own = {host_of(settings.endpoints.get(endpoint, address)) for endpoint, address in traits.endpoints.items()}
+    kind, _, host = name.partition(":")
+    if host_of(url) not in own and not (kind == "netrc" and host_of(url).partition(":")[0] == host):
+        raise Refused(f"{host_of(url)} is not one of the hosts that {name} is for: it was not sent there")
+    secret = credentials.find(name, settings)
+    if secret is None:
+        raise Refused(f"{host_of(url)} wants a log-in and {name} is not there")
+    return secret
 
 
 class ApiNet:
@@ -48,18 +66,27 @@ class ApiNet:
     def replaced(self, name: str) -> bool:
         return name in self._settings.endpoints
 
-    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
-        return self._ask("GET", url, params=params)
+    def get(
+        self, url: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
+        return self._ask("GET", url, credential, params=params, headers=headers)
 
-    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
-        return self._ask("POST", url, data=data, json=json)
+    def post(
+        self, url: str, data: Any = None, json: Any = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
+        return self._ask("POST", url, credential, data=data, json=json, headers=headers)
 
-    def _ask(self, method: str, url: str, **arguments: Any) -> Any:
+    def has(self, credential: str) -> bool:
+        return credentials.find(credential, self._settings) is not None
+
+    def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
         if self._settings.offline:
             raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
         try:
             return retried(
-                lambda: self._once(method, url, arguments),
+                lambda: self._once(method, url, credential, arguments),
                 tries=1 if self._hosts.is_down(url) else self._settings.tries,
                 backoff=self._settings.backoff,
                 stop=self._stop,
@@ -71,13 +98,16 @@ class ApiNet:
             self._hosts.mark_down(url)
             raise Unreachable(error.message) from error
 
-    def _once(self, method: str, url: str, arguments: dict[str, Any]) -> Any:
+    def _once(self, method: str, url: str, credential: str | None, arguments: dict[str, Any]) -> Any:
         import requests
 
+        secret = _secret(credential, url, self._settings, self.traits) if credential else None
         with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
             try:
-                answer = session.request(method, url, timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments)
+                answer = session.request(
+                    method, url, auth=_auth(secret), timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments
+                )
             except requests.exceptions.SSLError as error:
                 raise Refused(f"{host_of(url)}: its certificate is not valid ({_cause(error)})") from None
             except requests.exceptions.ProxyError as error:
@@ -104,9 +134,28 @@ class ApiNet:
         session.headers["User-Agent"] = self._settings.user_agent
         # A netrc entry must go nowhere unasked: secrets travel by name, in layers.Authorized.
         # After a redirect requests would look there again.
-        session.auth = lambda request: request
-        session.rebuild_auth = lambda request, response: None
+        session.rebuild_auth = _only_to_the_same_host
         return session
+
+
+def _auth(secret: Secret | None) -> Callable[[Any], Any]:
+    """What requests calls on each request: never None, for then it would look into the netrc file itself."""
+
+    def authorize(request: Any) -> Any:
+        if isinstance(secret, Token):
+            request.headers["Authorization"] = f"Bearer {secret.value}"
+        elif secret:
+            pair = f"{secret.user}:{secret.password}".encode()
+            request.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        return request
+
+    return authorize
+
+
+def _only_to_the_same_host(request: Any, response: Any) -> None:
+    """After a redirect; the scheme counts too, for a secret does not travel in the clear."""
+    if urlsplit(request.url)[:2] != urlsplit(response.request.url)[:2]:
+        request.headers.pop("Authorization", None)
 
 
 def _cause(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch.errors import UsageProblem
-from medfetch.types import Entry, Group, RemoteFile, Selection, Traits
+from medfetch.types import Entry, Group, Link, RemoteFile, Selection, Traits, Verdict
 
 
 class Net(Protocol):
@@ -26,14 +26,26 @@ class Net(Protocol):
     def replaced(self, name: str) -> bool:
         """Whether that endpoint was set by the person (a mirror, the sandbox) rather than by the source."""
 
-    def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+    def get(
+        self, url: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
         """GET → ``requests.Response`` with a status below 400.
 
-        Raises: Refused, Retryable (after retries), Unreachable (when offline, too).
+        ``credential`` names the secret to send along (``credentials``), which the source itself never sees; it goes to
+        the hosts of the source's endpoints only, and not along with a redirect to another.
+
+        Raises: Refused (with the host's status), Retryable (after retries), Unreachable (when offline, too).
         """
 
-    def post(self, url: str, data: Any = None, json: Any = None) -> Any:
+    def post(
+        self, url: str, data: Any = None, json: Any = None, *, headers: Mapping[str, str] | None = None,
+        credential: str | None = None,
+    ) -> Any:  # fmt: skip
         """POST, likewise."""
+
+    def has(self, credential: str) -> bool:
+        """Whether there is a secret of that name on this machine."""
 
 
 class Source(Protocol):
@@ -64,6 +76,22 @@ class Members(Protocol):
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The files of a group, in a stable order."""
+
+
+@runtime_checkable
+class Links(Protocol):
+    """A source whose files' addresses are names, behind which it gets a link when a file's turn comes."""
+
+    def link(self, url: str, net: Net) -> Link:
+        """The link behind one of the ``RemoteFile.urls`` that the source made."""
+
+
+@runtime_checkable
+class Preflight(Protocol):
+    """A source that can ask its host, before a byte is requested, whether this person may have a dataset."""
+
+    def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
+        """Raises nothing for what a ``Door`` stands for; Unreachable and the like may be left to the caller."""
 
 
 def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
