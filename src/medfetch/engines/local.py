@@ -55,9 +55,10 @@ def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None])
             while open_jobs or any(worker.job for worker in workers):
                 for worker in workers:
                     if worker.job is None and open_jobs:
+                        with suppress(ConnectionError):  # a worker that just died is noticed below
+                            worker.connection.send(open_jobs[0])
+                        # Only now: a signal may come while half of a job is sent.
                         worker.job = open_jobs.popleft()
-                        with suppress(OSError):  # a worker that just died is noticed below
-                            worker.connection.send(worker.job)
                 for connection in wait([worker.connection for worker in workers]):
                     worker = next(worker for worker in workers if worker.connection is connection)
                     if not _hear(worker, hear):
@@ -111,7 +112,10 @@ def _end(workers: list[Worker], show: Callable[[Event], None]) -> None:
     """Lets busy workers save their state, and ends all; who is not ready in time is killed, which loses little."""
     ends = time.monotonic() + GRACE
     for worker in workers:
-        with suppress(OSError):
+        if not worker.job:
+            worker.process.kill()  # it has nothing to save
+            continue
+        with suppress(ConnectionError):
             worker.connection.send("stop")
             worker.connection.send(None)
     for worker in workers:
