@@ -262,12 +262,90 @@ def test_other_bytes_under_a_name_take_it_from_its_former_entry(home: Home, ledg
     assert found.sha256 == sha256(b"changed")
 
 
+def test_sums_are_noted_until_a_file_comes_or_goes(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1"), group("2"))
+    two = entries.unit(group("2"))
+
+    def sums() -> tuple[int, dict[str, int]]:
+        with closing(Ledger(home.ledger)) as other:  # noted on disk, not in memory
+            return other.count(made.id, made.shards), other.totals()
+
+    assert sums() == sums() == (0, {"files": 0, "bytes": 0})
+    finish(made, ledger, placed("p/s/1/a", ONE, b"four"), placed("p/s/2/a", two))
+    assert sums() == sums() == (2, {"files": 2, "bytes": 5})
+    ledger.lose([])
+    ledger.lose(["p/s/2/a"])
+    assert sums() == sums() == (1, {"files": 1, "bytes": 4})
+    finish(made, ledger, placed("p/s/2/a", two))
+    assert sums() == (2, {"files": 2, "bytes": 5})
+
+
+def test_a_sum_is_not_noted_when_another_process_wrote_meanwhile(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1"))
+
+    class Slow(list[Path]):
+        """Shards, while whose entries are counted a file comes."""
+
+        def __iter__(self) -> Iterator[Path]:
+            yield from super().__iter__()
+            finish(made, ledger, placed("p/s/1/a", ONE), done=(1,))
+
+    with closing(Ledger(home.ledger)) as other:
+        other.count(made.id, Slow(made.shards))
+    assert ledger.count(made.id, made.shards) == 1
+
+
+def test_a_new_ledger_has_nothing_of_what_the_old_one_had(home: Home) -> None:
+    made = build(home, group("1"))
+    for _ in range(2):
+        with closing(Ledger(home.ledger)) as ledger, closing(Shard(made.shards[0])) as shard:
+            shard.reopen(ledger)
+            assert planning.tally(made)["done"] == 0
+            finish(made, ledger, placed("p/s/1/a", ONE), done=(1,))
+            shard.reopen(ledger)
+            assert planning.tally(made)["done"] == 1
+        for path in home.inner.glob("ledger.sqlite*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("others", [0, 100])
+def test_a_plan_has_its_own_files_be_it_most_of_the_home_or_little(home: Home, ledger: Ledger, others: int) -> None:
+    mine = build(home, group("1"), group("2"), plan="mine")
+    two = entries.unit(group("2"))
+    finish(mine, ledger, placed("p/s/2/b", two), placed("p/s/1/z", ONE, b"long"), placed("p/s/1/a", ONE))
+    if others:
+        rest = [group(f"x{number}") for number in range(others)]
+        finish(build(home, *rest, plan="rest"), ledger, *(placed(f"{e.path}/a", entries.unit(e)) for e in rest))
+    assert [file.path for file in ledger.files_of_plan(mine.shards)] == ["p/s/1/a", "p/s/1/z", "p/s/2/b"]
+    assert {file.unit for file in ledger.files_of_plan(mine.shards)} == {ONE, two}
+    assert sorted(ledger.sizes(mine.shards, 2)) == [("p/s/1/a", 1), ("p/s/1/z", 4), ("p/s/2/b", 1)]
+    assert ledger.count("mine", mine.shards) == 3
+
+
+def test_what_waits_is_handed_over_with_its_unit_complete_or_not(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1"), group("2"))
+    finish(made, ledger, placed("p/s/1/a", ONE))
+    assert planning.tally(made)["done"] == 0
+    assert [path for path, _, _ in ledger.files_of(ONE, "p/s/1")] == ["p/s/1/a"]
+    finish(made, ledger, placed("p/s/1/b", ONE), done=(1,))
+    finish(made, ledger, placed("p/s/1/c", ONE))  # more of it later makes it no less complete
+    with closing(Shard(made.shards[0])) as shard:
+        shard.reopen(ledger)
+    assert planning.tally(made)["done"] == 1
+    assert len(ledger.files_of(ONE, "p/s/1")) == 3
+
+
 def test_databases_of_another_time_or_none_at_all(tmp_path: Path) -> None:
     newer = tmp_path / "newer.sqlite"
     with closing(sqlite3.connect(newer)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(CacheError, match="newer medfetch"):
+    with pytest.raises(CacheError, match="a newer medfetch"):
         Ledger(newer)
+    older = tmp_path / "older.sqlite"
+    with closing(sqlite3.connect(older)) as database:
+        database.execute("PRAGMA user_version = 1")
+    with pytest.raises(CacheError, match="an older medfetch"):
+        Ledger(older)
     (tmp_path / "none.sqlite").write_bytes(b"nothing of the kind " * 100)
     with pytest.raises(CacheError, match=r"none\.sqlite is damaged"):
         Ledger(tmp_path / "none.sqlite")
