@@ -66,6 +66,11 @@ class Partial:
         return self.path.with_suffix(".note")
 
     @property
+    def pieces(self) -> Path:
+        """Where it stands which bytes are here, of a file that is filled in several places at once."""
+        return self.path.with_suffix(".pieces")
+
+    @property
     def length(self) -> int:
         """Bytes that are there and hashed."""
         return self.hasher.length
@@ -92,7 +97,9 @@ class Partial:
         if self.length:
             self._received(-self.length)
         self.hasher, self.head = Hasher(self.file.checksums), b""
+        # The bytes go first: without what is noted of them they would be taken for something else.
         self.path.unlink(missing_ok=True)
+        self.pieces.unlink(missing_ok=True)
         self.forget_note()
 
     # -- which version it is of ----------------------------------------------------------------------------------

@@ -37,6 +37,16 @@ def _boot() -> str | None:
     return None
 
 
+def learned_size(path: Path) -> int | None:
+    """The size of a file that a former attempt noted; None where there is no such note."""
+    try:
+        with open(path, "rb") as content:
+            size = json.loads(content.read(HEAD))["size"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return size if isinstance(size, int) else None
+
+
 class Pieces:
     """The state of one file of ``size`` bytes that is being filled; for many threads, one at a time for each piece."""
 
@@ -51,23 +61,32 @@ class Pieces:
 
     # -- from and to disk ----------------------------------------------------------------------------------------
 
-    def load(self) -> bool:
-        """Takes up what a former attempt wrote; False where there is nothing that fits."""
+    def load(self, length: int) -> None:
+        """Takes up what a former attempt wrote, as far as a file of ``length`` bytes can hold it; else nothing."""
         try:
             content = self.path.read_bytes()
             head: dict[str, Any] = json.loads(content[:HEAD])
             numbers = array("I", content[HEAD:])
             if (head["size"], head["piece"], len(numbers)) != (self.size, PIECE, 2 * self.count):
-                return False
-            self.url, self.validator = head["url"], head["validator"]
+                return
+            url, validator = head["url"], head["validator"]
             same = head["boot"] is not None and head["boot"] == _boot()
+            told = numbers[: self.count] if same else numbers[self.count :]
+            if any(count > self.length(number) for number, count in enumerate(told)):
+                return
         except (OSError, ValueError, KeyError, TypeError):
-            return False
-        self.got = numbers[: self.count] if same else numbers[self.count :]
-        return all(count <= self.length(number) for number, count in enumerate(self.got))
+            return
+        self.url, self.validator = url, validator
+        self.fill(length)
+        self.got = array("I", map(min, self.got, told))
+
+    def fill(self, length: int) -> None:
+        """Counts the first ``length`` bytes as here."""
+        for number in range(self.count):
+            self.got[number] = max(0, min(self.length(number), length - number * PIECE))
 
     def begin(self, url: str, validator: str | None) -> None:
-        """Writes down which version, under which address, the bytes are of; what is here counts as synced."""
+        """Writes down which version, under which address, the bytes are of; what is here must have been synced."""
         self.url, self.validator = url, validator
         head = {"url": url, "validator": validator, "size": self.size, "piece": PIECE, "boot": _boot()}
         text = json.dumps(head).encode()

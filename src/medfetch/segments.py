@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from medfetch import ranges, verify
@@ -20,7 +20,7 @@ from medfetch.checksum import BLOCK, Hasher
 from medfetch.errors import IntegrityError, MedfetchError, Retryable
 from medfetch.hosts import host_of
 from medfetch.net.http import Answer
-from medfetch.net.layers import Getter
+from medfetch.net.layers import PROGRESS, Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial
 from medfetch.pieces import PIECE, Pieces
 from medfetch.types import RemoteFile, Request
@@ -41,7 +41,14 @@ class NoRanges(Exception):
 
 
 class Changed(Exception):
-    """What the host has now is another version than what is here."""
+    """What the host has now is another version than what is here, or that is no longer what it was."""
+
+
+class NoData(Exception):
+    """The host answered with something else, such as an error."""
+
+    def __init__(self, answer: Answer, text: bytes) -> None:
+        self.answer, self.text = answer, text
 
 
 class Segments:
@@ -52,10 +59,11 @@ class Segments:
         terms: Terms, refusal: Callable[[Answer, bytes], MedfetchError],
     ) -> None:  # fmt: skip
         """``validator``: the version that a listing told, if any; ``refusal``: the error for an answer without data."""
-        self.file, self.url, self.validator, self.partial, self.getter = file, url, validator, partial, getter
+        self.file, self.url, self.partial, self.getter = file, url, partial, getter
+        self.listed, self.validator = validator, None  # type: str | None, str | None
         self.terms, self.refusal = terms, refusal
         self.provable = bool(file.checksums)
-        self.pieces = Pieces(partial.path.with_suffix(".pieces"), size)
+        self.pieces = Pieces(partial.pieces, size)
         self.hasher = Hasher(file.checksums)
         self.descriptor = -1
         self.identified = False
@@ -74,32 +82,34 @@ class Segments:
 
         Raises: DiskFull.
         """
-        path = self.partial.path
-        if path.exists():
-            if self.pieces.load():
-                same = self.pieces.url == self.url and self.pieces.validator
-                self.validator = self.pieces.validator if same else self.validator
-                if not same and not self.provable:
-                    self.pieces = Pieces(self.pieces.path, self.pieces.size)
-            else:
-                self._adopt(path.stat().st_size)
+        path, size = self.partial.path, self.pieces.size
+        length = path.stat().st_size if path.exists() else 0
+        if length:
+            self._take_up(length)
+        self.terms.received(self.pieces.total)
         with disk_errors(path):
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            if length > size:
+                os.ftruncate(self.descriptor, size)
+            if self.pieces.total:
+                os.fsync(self.descriptor)
         self.pieces.begin(self.url, self.validator)
         self._open = list(self.pieces.missing())
-        heapify(self._open)
-        self.terms.received(self.pieces.total)
-        self.terms.room.take(self.pieces.size - self.pieces.total, self.file.path)
+        self.terms.room.take(size - self.pieces.total, self.file.path)
 
-    def _adopt(self, length: int) -> None:
-        """Goes on from a partial that was filled from one end."""
-        noted = self.partial.noted()
-        if noted and noted[0] == self.url and noted[1]:
-            self.validator = noted[1]
+    def _take_up(self, length: int) -> None:
+        """Goes on from what a former attempt left, in several places or from one end."""
+        if self.pieces.path.exists():
+            # If this is broken the partial is full of holes that nobody knows: then nothing of it is good.
+            self.pieces.load(length)
+            url, validator = self.pieces.url, self.pieces.validator
+        else:
+            self.pieces.fill(length)
+            url, validator = self.partial.noted() or (self.url, self.listed)
+        if url == self.url and validator:
+            self.validator = validator if self.pieces.total else None
         elif not self.provable:
-            return
-        for number in range(self.pieces.count):
-            self.pieces.got[number] = max(0, min(self.pieces.length(number), length - number * PIECE))
+            self.pieces = Pieces(self.pieces.path, self.pieces.size)
 
     def lead(self) -> None:
         """Fetches pieces until all are there and hashed.
@@ -110,7 +120,10 @@ class Segments:
         while True:
             self._check()
             if pieces := self._take():
-                self._fetch(pieces)
+                try:
+                    self._fetch(pieces)
+                except NoData as error:
+                    raise self.refusal(error.answer, error.text) from None
             else:
                 with self._changed:
                     if not self._at_work and not self._open:
@@ -118,38 +131,53 @@ class Segments:
                     self._changed.wait(0.25)
                 if self.terms.stop.is_set():
                     raise InterruptedError
-        self._catch_up(wait=True)
         self._check()
+        self._leave_to_partial()
+
+    def _leave_to_partial(self) -> None:
+        """Hashes what is whole from the beginning on; the partial has that then."""
+        self._catch_up()
+        with disk_errors(self.partial.path):
+            self.partial.head = os.pread(self.descriptor, HEAD, 0)
         self.partial.hasher = self.hasher
-        self.partial.head = os.pread(self.descriptor, HEAD, 0)
 
     def end(self) -> None:
-        """Nobody writes any more after this; what is here stays."""
-        with self._changed:
-            self._fatal = self._fatal or InterruptedError()
-            while self._at_work:
-                self._changed.wait()
+        """Nobody writes any more after this."""
+        self._halt()
         self.pieces.close()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
+    def _halt(self) -> None:
+        with self._changed:
+            self._fatal = self._fatal or InterruptedError()
+            while self._at_work:
+                self._changed.wait()
+
     def keep_front(self) -> None:
-        """After the end: leaves to the partial what is whole from the beginning on, and forgets the rest."""
-        front = self.hasher.length
-        self.terms.received(front - self.pieces.total)
+        """Ends, leaves to the partial what is whole from the beginning on, and forgets the rest."""
+        self._halt()
+        self._leave_to_partial()
         with disk_errors(self.partial.path):
-            os.truncate(self.partial.path, front)
-            with open(self.partial.path, "rb") as content:
-                self.partial.head = content.read(HEAD)
-        self.partial.hasher = self.hasher
+            os.ftruncate(self.descriptor, self.hasher.length)
         self.partial.note(self.url, self.validator)
+        self.end()
         self.pieces.remove()
+        self.terms.received(self.hasher.length - self.pieces.total)
+
+    def leave(self) -> None:
+        """Ends; what is here stays for another attempt."""
+        if self.pieces.total:
+            self.end()
+            self.terms.received(-self.pieces.total)
+        else:
+            self.drop()
 
     def drop(self) -> None:
-        """After the end: forgets all."""
+        """Ends, and forgets all."""
+        self.end()
         self.terms.received(-self.pieces.total)
-        self.pieces.remove()
         self.partial.drop()
 
     def _check(self) -> None:
@@ -165,7 +193,7 @@ class Segments:
                 return True
             try:
                 self._fetch(pieces)
-            except (MedfetchError, InterruptedError):
+            except (NoData, MedfetchError, InterruptedError):
                 # The one that leads will meet it too, unless it was one connection too many.
                 self._quiet_until = time.monotonic() + HELP_AGAIN
                 return True
@@ -195,6 +223,7 @@ class Segments:
         span = _Span(self, pieces)
         try:
             span.complete(self.getter.get(span.request(), span))
+            self._catch_up()
         finally:
             with self._changed:
                 for number in pieces:
@@ -202,23 +231,20 @@ class Segments:
                         heappush(self._open, number)
                 self._at_work -= 1
                 self._changed.notify_all()
-        self._catch_up()
-        self.pieces.sync(self.descriptor)
         self._ask_for_help()
 
-    def identify(self, answer: Answer) -> None:
+    def identify(self, version: str | None) -> None:
         """Notes the version that the first answer is of, and asks others to help.
 
-        Raises: NoRanges where it does not say.
+        Raises: NoRanges where it is not known.
         """
         if self.identified:
             return
-        told = ranges.validator(answer.headers)
-        if told is None and not self.provable:
+        if version is None and not self.provable:
             raise NoRanges
-        if told != self.validator:
-            self.validator = told
-            self.pieces.begin(self.url, told)
+        if version != self.validator:
+            self.validator = version
+            self.pieces.begin(self.url, version)
         self.identified = True
         self._ask_for_help()
 
@@ -238,6 +264,7 @@ class Segments:
             while written < len(block):
                 written += os.pwrite(self.descriptor, memoryview(block)[written:], offset + written)
         self.pieces.add(offset, len(block))
+        self.pieces.sync(self.descriptor)
         if self._hashing.acquire(blocking=False):
             try:
                 if self.hasher.length == offset:
@@ -246,19 +273,24 @@ class Segments:
                 self._hashing.release()
         self.terms.received(len(block))
 
-    def _catch_up(self, *, wait: bool = False) -> None:
-        """Hashes what is whole behind the front, unless another thread does."""
-        if not self._hashing.acquire(blocking=wait):
+    def _catch_up(self) -> None:
+        """Hashes what is whole behind the front, unless another thread does.
+
+        Raises: InterruptedError; Changed where the file was cut from outside.
+        """
+        if not self._hashing.acquire(blocking=False):
             return
         try:
             while (front := self.hasher.length) < self.pieces.size:
                 here = self.pieces.reached(front // PIECE) - front
                 if here <= 0:
                     return
+                if self.terms.stop.is_set():
+                    raise InterruptedError
                 with disk_errors(self.partial.path):
                     block = os.pread(self.descriptor, min(BLOCK, here), front)
                 if not block:
-                    raise IntegrityError(f"{self.file.path}: its partial was cut from outside")
+                    raise Changed(f"the partial of {self.file.path} was cut from outside")
                 self.hasher.update(block)
         finally:
             self._hashing.release()
@@ -273,7 +305,7 @@ class _Span:
         self.end = pieces[-1] * PIECE + segments.pieces.length(pieces[-1])
         self.if_range = segments.validator
         self.text = b""
-        self.good = self.whole = False
+        self.good = self.whole = self.changed = False
 
     def request(self) -> Request:
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={self.start}-{self.end - 1}"}
@@ -288,21 +320,27 @@ class _Span:
         """
         segments, host, headers = self.segments, host_of(self.segments.url), answer.headers
         size = segments.pieces.size
+        encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
         segments.terms.answered(answer.waited)
         if answer.status == 200:
             length = ranges.number(headers.get("content-length", ""))
-            if length not in (None, size) and headers.get("content-encoding", "identity").lower() == "identity":
+            if length not in (None, size) and not encoded and segments.file.size is not None:
                 raise IntegrityError(f"{segments.file.path}: {host} has {length} bytes, expected {size}")
             self.whole = True
+            self.changed = bool(self.if_range) and ranges.validator(headers) != self.if_range
         elif answer.status == 206:
             first, last, total = ranges.content_range(headers)
-            encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
             if encoded or first != self.start or last is None or not first <= last < self.end:
                 raise NoRanges
             if total not in (None, size) or (self.if_range and not ranges.is_version(headers, self.if_range)):
                 raise Changed(f"{host} has another version now")
-            segments.identify(answer)
-            self.good = True
+            if last + 1 < min(self.end, self.start + PROGRESS):
+                raise NoRanges
+            segments.identify(ranges.validator(headers) or self.if_range)
+            # A host may send less than it was asked for (RFC 9110, 15.3.7).
+            self.good, self.end = True, last + 1
+        elif answer.status == 416:
+            raise Changed(f"{host} has no bytes from {self.start} on")
 
     def data(self, block: bytes) -> None:
         segments = self.segments
@@ -310,7 +348,7 @@ class _Span:
             # In answer to If-Range the whole file is a new version. What is here goes only when it is one indeed.
             if instead := verify.looks_like(block[:HEAD], segments.file.path):
                 raise IntegrityError(f"{segments.file.path}: {instead} came instead of the data")
-            raise Changed(f"{host_of(segments.url)} has another version now") if self.if_range else NoRanges
+            raise Changed(f"{host_of(segments.url)} has another version now") if self.changed else NoRanges
         if not self.good:
             self.text = (self.text + block)[:2000]
             return
@@ -321,11 +359,11 @@ class _Span:
         segments.terms.pace(len(block))
 
     def complete(self, answer: Answer) -> None:
-        """Raises unless the whole range was received."""
+        """Raises: NoData, Retryable unless the whole range was received."""
         if self.whole:
             raise Retryable(f"{host_of(self.segments.url)} sent an empty body")
         if not self.good:
-            raise self.segments.refusal(answer, self.text)
+            raise NoData(answer, self.text)
         if self.at < self.end:
             raise Retryable(
                 f"{host_of(self.segments.url)} sent {self.at - self.start} of {self.end - self.start} bytes"

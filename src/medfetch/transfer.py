@@ -17,6 +17,7 @@ from medfetch.hosts import Hosts, host_of
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
 from medfetch.partial import HEAD, Partial, Room
+from medfetch.pieces import learned_size
 from medfetch.segments import SEGMENTS_FROM, Changed, NoRanges, Segments
 from medfetch.types import Assurance, RemoteFile, Request
 
@@ -114,8 +115,10 @@ class _Download:
         self.file, self.url, self.getter, self.terms = file, url, getter, terms
         self.partial = Partial(partial, file, terms.room, terms.received)
         self.tries = 1 if hosts.is_down(url) else terms.tries
-        self.known_etag = file.etag if first else None
-        self.bad = self.renewed = 0
+        self.known_etag = ranges.validator({"etag": file.etag or ""}) if first else None
+        self.size = file.size
+        """Bytes; where none are published, those that a former attempt learned."""
+        self.bad = self.renewed = self.refused_at = self.versions = 0
         self.asked_from = 0
         self.if_range = ""
         self.expected: int | None = None
@@ -124,21 +127,17 @@ class _Download:
         self.answer: Answer | None = None
         self.segments: Segments | None = None
         self.streaming = False
-        """The host turned out to have no ranges."""
+        """The host turned out to have no ranges, or no single version."""
 
     def run(self) -> Fetched:
         try:
-            if not self._is_large(self.file.size) and self.partial.was_left():
-                if self._validator()[1]:
-                    self.partial.take_up()
-                else:
-                    self.partial.drop()
+            self._take_up()
             return retried(
                 self._attempt,
                 tries=self.tries,
                 backoff=self.terms.backoff,
                 stop=self.terms.stop,
-                progress=lambda: self.segments.pieces.total if self.segments else self.partial.length,
+                progress=self._here,
                 said=self.terms.said,
             )
         except Retryable as error:
@@ -148,15 +147,32 @@ class _Download:
             raise
         finally:
             if self.segments:
-                self.segments.end()
-                self.terms.received(-self.segments.pieces.total)
+                self.segments.leave()
             elif not self.verified:
                 self.terms.received(-self.partial.length)
 
+    def _take_up(self) -> None:
+        """Goes on from what a former attempt left, unless it is for several ranges."""
+        if not self.partial.was_left():
+            return
+        in_pieces = self.partial.pieces.exists()
+        if in_pieces and self.size is None:
+            self.size = learned_size(self.partial.pieces)
+        if self._is_large(self.size):
+            return
+        if self._validator()[1] and not in_pieces:
+            self.partial.take_up()
+        else:
+            self.partial.drop()
+
+    def _here(self) -> int:
+        """Bytes."""
+        return self.segments.pieces.total if self.segments else self.partial.length
+
     def _attempt(self) -> Fetched:
         try:
-            if self.segments is None and self._is_large(self.file.size):
-                self._begin_segments(self.file.size or 0)
+            if self.segments is None and self._is_large(self.size):
+                self._begin_segments(self.size or 0)
             if self.segments is None:
                 try:
                     self._stream()
@@ -196,14 +212,15 @@ class _Download:
         try:
             segments.lead()
         except NoRanges:
-            segments.end()
             segments.keep_front()
             self.segments, self.streaming = None, True
             self._stream()
         except Changed as changed:
-            segments.end()
             segments.drop()
-            self.segments = None
+            self.segments, self.size = None, self.file.size
+            # Hosts that stand behind one name and do not agree are asked for all at once.
+            self.versions += 1
+            self.streaming = self.versions > 1
             raise Retryable(str(changed)) from None
         else:
             segments.end()
@@ -260,7 +277,8 @@ class _Download:
         if self.encoded and start:
             raise Retryable(f"{host_of(self.url)} sent the rest of {self.file.path} as {coding}")
         if total is not None and not self.encoded:
-            if not start and self.file.size is None and not self.partial.length and self._is_large(total):
+            has_ranges = headers.get("accept-ranges", "").lower() == "bytes"
+            if has_ranges and not start and self.file.size is None and not self._here() and self._is_large(total):
                 raise _Large(total)
             self.expected = total
             self._announced(total)
@@ -354,7 +372,11 @@ class _Download:
     def _refusal(self, answer: Answer, text: bytes) -> MedfetchError:
         """The error for an answer that is not the data."""
         error = refusal(answer.status, answer.headers, answer.url, text.decode("utf-8", "replace"))
-        if isinstance(error, Refused) and answer.status in (400, 401, 403) and answer.redirected:
+        elsewhere = answer.redirected or answer.url != self.url
+        if isinstance(error, Refused) and answer.status in (400, 401, 403) and elsewhere:
+            if self._here() > self.refused_at:
+                self.renewed = 0
+            self.refused_at = self._here()
             self.renewed += 1
             if self.renewed <= LINK_TRIES:
                 again = Retryable(f"{error.message}; asking for a new link")
