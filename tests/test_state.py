@@ -335,6 +335,14 @@ def test_what_waits_is_handed_over_with_its_unit_complete_or_not(home: Home, led
     assert len(ledger.files_of(ONE, "p/s/1")) == 3
 
 
+def test_a_shard_is_as_small_afterwards_as_it_was_before(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1"))
+    before = made.shards[0].stat().st_size
+    finish(made, ledger, *(placed(f"p/s/1/{number:04}", ONE) for number in range(1000)), done=(1,))
+    assert ledger.count(made.id, made.shards) == 1000
+    assert made.shards[0].stat().st_size == before
+
+
 def test_databases_of_another_time_or_none_at_all(tmp_path: Path) -> None:
     newer = tmp_path / "newer.sqlite"
     with closing(sqlite3.connect(newer)) as database:

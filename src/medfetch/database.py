@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,6 +84,12 @@ def attached(database: Database, path: Path) -> Iterator[None]:
         yield
     finally:
         database.execute("DETACH other")
+
+
+def shrink(database: Database) -> None:
+    """Gives back the room of rows that are gone; where there is none to do it in, it stays as it is."""
+    with suppress(sqlite3.OperationalError):
+        database.execute("VACUUM")
 
 
 def is_writable(path: Path) -> bool:

@@ -205,6 +205,8 @@ class Shard:
             with transaction(self._db, self.path):
                 self._db.execute("DELETE FROM placed")
                 self._db.execute("DELETE FROM complete")
+        # Of a plan of series, what waited here takes a hundred times the room of the plan.
+        database.shrink(self._db)
 
     def _move(self) -> None:
         # What other units had under these names is either the same again, or replaced and theirs no more.
