@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -239,7 +240,7 @@ def test_a_file_may_belong_to_two_entries(home: Home, ledger: Ledger) -> None:
     finish(two, ledger, placed("p/s/1/a", entries.unit(OTHER), source="tcia"), done=(1,))
     for made in (one, two):
         assert [file.path for file in ledger.files_of_plan(made.shards)] == ["p/s/1/a"]
-        assert ledger.count(made.id, made.shards) == 1
+        assert ledger.count(made.token, made.shards) == 1
     assert [file.path for file in ledger.files()] == ["p/s/1/a"]
     assert ledger.totals() == {"files": 1, "bytes": 1}
     ledger.lose(["p/s/1/a"])
@@ -268,7 +269,7 @@ def test_sums_are_noted_until_a_file_comes_or_goes(home: Home, ledger: Ledger) -
 
     def sums() -> tuple[int, dict[str, int]]:
         with closing(Ledger(home.ledger)) as other:  # noted on disk, not in memory
-            return other.count(made.id, made.shards), other.totals()
+            return other.count(made.token, made.shards), other.totals()
 
     assert sums() == sums() == (0, {"files": 0, "bytes": 0})
     finish(made, ledger, placed("p/s/1/a", ONE, b"four"), placed("p/s/2/a", two))
@@ -278,6 +279,16 @@ def test_sums_are_noted_until_a_file_comes_or_goes(home: Home, ledger: Ledger) -
     assert sums() == sums() == (1, {"files": 1, "bytes": 4})
     finish(made, ledger, placed("p/s/2/a", two))
     assert sums() == (2, {"files": 2, "bytes": 5})
+
+
+def test_a_plan_made_again_is_counted_again(home: Home, ledger: Ledger) -> None:
+    made = build(home, group("1"), group("2"))
+    finish(made, ledger, placed("p/s/1/a", ONE), placed("p/s/2/a", entries.unit(group("2"))))
+    assert ledger.count(made.token, made.shards) == 2
+    shutil.rmtree(made.folder)
+    again = build(home, group("1"))
+    assert again.id == made.id
+    assert ledger.count(again.token, again.shards) == 1
 
 
 def test_a_sum_is_not_noted_when_another_process_wrote_meanwhile(home: Home, ledger: Ledger) -> None:
@@ -291,8 +302,8 @@ def test_a_sum_is_not_noted_when_another_process_wrote_meanwhile(home: Home, led
             finish(made, ledger, placed("p/s/1/a", ONE), done=(1,))
 
     with closing(Ledger(home.ledger)) as other:
-        other.count(made.id, Slow(made.shards))
-    assert ledger.count(made.id, made.shards) == 1
+        other.count(made.token, Slow(made.shards))
+    assert ledger.count(made.token, made.shards) == 1
 
 
 def test_a_new_ledger_has_nothing_of_what_the_old_one_had(home: Home) -> None:
@@ -319,7 +330,7 @@ def test_a_plan_has_its_own_files_be_it_most_of_the_home_or_little(home: Home, l
     assert [file.path for file in ledger.files_of_plan(mine.shards)] == ["p/s/1/a", "p/s/1/z", "p/s/2/b"]
     assert {file.unit for file in ledger.files_of_plan(mine.shards)} == {ONE, two}
     assert sorted(ledger.sizes(mine.shards, 2)) == [("p/s/1/a", 1), ("p/s/1/z", 4), ("p/s/2/b", 1)]
-    assert ledger.count("mine", mine.shards) == 3
+    assert ledger.count(mine.token, mine.shards) == 3
 
 
 def test_what_waits_is_handed_over_with_its_unit_complete_or_not(home: Home, ledger: Ledger) -> None:
@@ -339,7 +350,7 @@ def test_a_shard_is_as_small_afterwards_as_it_was_before(home: Home, ledger: Led
     made = build(home, group("1"))
     before = made.shards[0].stat().st_size
     finish(made, ledger, *(placed(f"p/s/1/{number:04}", ONE) for number in range(1000)), done=(1,))
-    assert ledger.count(made.id, made.shards) == 1000
+    assert ledger.count(made.token, made.shards) == 1000
     assert made.shards[0].stat().st_size == before
 
 

@@ -48,6 +48,11 @@ class Plan:
         return [self.folder / f"{number:05d}.sqlite" for number in range(self.header["shards"])]
 
     @property
+    def token(self) -> str:
+        """Another one each time that the plan is made: by its name alone it might be one with other entries."""
+        return f"{self.id}.{self.header['token']}"
+
+    @property
     def totals(self) -> dict[str, Any]:
         return dict(self.header["totals"])
 
@@ -172,7 +177,13 @@ def _write(
     if not number:
         asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
         raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is")
-    content = {**header(), "shards": number, "parts": cut.parts(), "totals": cut.totals()}
+    content = {
+        **header(),
+        "token": secrets.token_hex(8),
+        "shards": number,
+        "parts": cut.parts(),
+        "totals": cut.totals(),
+    }
     cache.sync_folder(folder)
     cache.write_json(folder / "plan.json", content)
     return content

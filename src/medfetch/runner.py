@@ -236,7 +236,7 @@ def _read_only(made: Plan) -> dict[str, Any] | None:
     if before is None or os.access(made.home.inner, os.W_OK):
         return None
     with closing(Ledger(made.home.ledger)) as ledger:
-        whole = ledger.count(made.id, made.shards) >= before["files"] and not _lost(made, ledger)
+        whole = ledger.count(made.token, made.shards) >= before["files"] and not _lost(made, ledger)
     return before if whole else None
 
 

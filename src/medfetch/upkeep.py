@@ -75,7 +75,7 @@ def _files_here(home: Home, made: Plan) -> int:
     if not home.ledger.exists():
         return 0
     with closing(Ledger(home.ledger)) as ledger:
-        return ledger.count(made.id, made.shards)
+        return ledger.count(made.token, made.shards)
 
 
 def _failures(made: Plan, most: int = 5) -> list[str]:
@@ -263,7 +263,7 @@ def _collect(home: Home) -> dict[str, int]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with closing(Ledger(home.ledger)) as ledger:
         for folder in home.plans.glob("*"):
-            if not _in_use(folder, ledger):
+            if not _in_use(home, folder, ledger):
                 shutil.rmtree(folder)
     for path in home.plans.glob("*/*.lease"):
         if path.exists() and leases.is_dead(path):
@@ -271,8 +271,9 @@ def _collect(home: Home) -> dict[str, int]:
     return freed
 
 
-def _in_use(folder: Path, ledger: Ledger) -> bool:
+def _in_use(home: Home, folder: Path, ledger: Ledger) -> bool:
     """Whether a plan has brought files, or is perhaps being made this moment."""
     if folder.name.startswith("."):
         return time.time() - folder.stat().st_mtime < BEING_MADE
-    return ledger.count(folder.name, sorted(folder.glob("*.sqlite"))) > 0
+    made = planning.load(home, folder.name)
+    return made is not None and ledger.count(made.token, made.shards) > 0

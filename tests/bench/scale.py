@@ -2,7 +2,7 @@
 
 Plans a made-up dataset of 10,000 to 1,000,000 files and, with ``--nlst``, the largest collection of the Imaging Data
 Commons; puts everything in place (``have.py``); then measures ``get`` with nothing to do, ``status`` and ``verify``.
-Prints a table, and writes a JSON file and a chart.
+Prints a table, writes a JSON file, and with ``--document`` table and chart into the documentation.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FEW_LINKS = 2_000_000
 """Beyond so many files they are links to a few, for want of memory for so many inodes."""
 BLOCK, WRITTEN = 4096, 2500
 """Bytes on disk of a small file; and of its name and all that is written down of it."""
+BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
 VERBS = ("plan", "finish", "again", "status", "verify")
 
 
@@ -44,7 +45,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--nlst", action="store_true", help="also the 21 million instances of NLST: hours, and 60 GB")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where the files go")
     parser.add_argument("--json", type=Path, default=Path("build/scale.json"), help="the file for all numbers")
-    parser.add_argument("--chart", type=Path, default=Path("build/scale.svg"))
+    parser.add_argument("--document", type=Path, help="a Markdown file that gets the table, and beside it the chart")
     return parser.parse_args()
 
 
@@ -59,8 +60,9 @@ def main() -> None:
         print(table(measured[-1:]), flush=True)
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps({"machine": tools.machine(), "datasets": measured}, indent=1))
-    chosen.chart.write_text(chart.svg(list(panels(measured))))
     print(table(measured))
+    if chosen.document:
+        publish(chosen.document, measured)
 
 
 def measure(dataset: Dataset, disk: Path) -> dict[str, Any]:
@@ -120,6 +122,18 @@ def table(measured: list[dict[str, Any]]) -> str:
             f" {each['plan_bytes'] / 1e6:,.0f} + {each['ledger_bytes'] / 1e6:,.0f} |"
         )
     return "\n".join(lines)
+
+
+def publish(document: Path, measured: list[dict[str, Any]]) -> None:
+    """Puts machine, table and chart into a document, between the lines that are there for them."""
+    before, begin, rest = document.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"{document}: expected the lines {BEGIN} and {END}")
+    document.with_name("scale.svg").write_text(chart.svg(list(panels(measured))))
+    machine = "\n".join(f"- {name}: {value}" for name, value in tools.machine().items())
+    text = f"{machine}\n\n{table(measured)}\n\n![time, memory and room on disk by the number of files](scale.svg)"
+    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def panels(measured: list[dict[str, Any]]) -> Iterator[chart.Panel]:
