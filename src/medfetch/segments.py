@@ -14,16 +14,15 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from medfetch import ranges, verify
 from medfetch.cache import disk_errors
 from medfetch.checksum import BLOCK, Hasher
-from medfetch.errors import IntegrityError, MedfetchError, Retryable
-from medfetch.hosts import host_of
+from medfetch.errors import MedfetchError
 from medfetch.net.http import Answer
-from medfetch.net.layers import PROGRESS, Getter
+from medfetch.net.layers import Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial
 from medfetch.pieces import PIECE, Pieces
-from medfetch.types import RemoteFile, Request
+from medfetch.span import Changed, NoData, NoRanges, Span
+from medfetch.types import RemoteFile
 
 if TYPE_CHECKING:
     from medfetch.transfer import Terms
@@ -34,21 +33,6 @@ MOST_PIECES = 8
 """Pieces of one request at the most; more than one, because each request costs a round trip."""
 HELP_AGAIN = 5.0
 """Seconds after a range failed before further threads are asked to help."""
-
-
-class NoRanges(Exception):
-    """The host does not send the ranges that it is asked for, or does not say of which version they are."""
-
-
-class Changed(Exception):
-    """What the host has now is another version than what is here, or that is no longer what it was."""
-
-
-class NoData(Exception):
-    """The host answered with something else, such as an error."""
-
-    def __init__(self, answer: Answer, text: bytes) -> None:
-        self.answer, self.text = answer, text
 
 
 class Segments:
@@ -220,7 +204,7 @@ class Segments:
         return range(first, last + 1)
 
     def _fetch(self, pieces: range) -> None:
-        span = _Span(self, pieces)
+        span = Span(self, pieces)
         try:
             span.complete(self.getter.get(span.request(), span))
             self._catch_up()
@@ -294,77 +278,3 @@ class Segments:
                 self.hasher.update(block)
         finally:
             self._hashing.release()
-
-
-class _Span:
-    """One request for a few pieces; the receiver of its response."""
-
-    def __init__(self, segments: Segments, pieces: range) -> None:
-        self.segments = segments
-        self.at = self.start = segments.pieces.reached(pieces[0])
-        self.end = pieces[-1] * PIECE + segments.pieces.length(pieces[-1])
-        self.if_range = segments.validator
-        self.text = b""
-        self.good = self.whole = self.changed = False
-
-    def request(self) -> Request:
-        headers = {"Accept-Encoding": "identity", "Range": f"bytes={self.start}-{self.end - 1}"}
-        if self.if_range:
-            headers["If-Range"] = self.if_range
-        return Request(self.segments.url, headers, self.segments.file.credential)
-
-    def begin(self, answer: Answer) -> None:
-        """Decides by the head what becomes of the body.
-
-        Raises: NoRanges, Changed; IntegrityError where it is another file, such as a log-in page.
-        """
-        segments, host, headers = self.segments, host_of(self.segments.url), answer.headers
-        size = segments.pieces.size
-        encoded = headers.get("content-encoding", "identity").lower() not in ("identity", "")
-        segments.terms.answered(answer.waited)
-        if answer.status == 200:
-            length = ranges.number(headers.get("content-length", ""))
-            if length not in (None, size) and not encoded and segments.file.size is not None:
-                raise IntegrityError(f"{segments.file.path}: {host} has {length} bytes, expected {size}")
-            self.whole = True
-            self.changed = bool(self.if_range) and ranges.validator(headers) != self.if_range
-        elif answer.status == 206:
-            first, last, total = ranges.content_range(headers)
-            if encoded or first != self.start or last is None or not first <= last < self.end:
-                raise NoRanges
-            if total not in (None, size) or (self.if_range and not ranges.is_version(headers, self.if_range)):
-                raise Changed(f"{host} has another version now")
-            if last + 1 < min(self.end, self.start + PROGRESS):
-                raise NoRanges
-            segments.identify(ranges.validator(headers) or self.if_range)
-            # A host may send less than it was asked for (RFC 9110, 15.3.7).
-            self.good, self.end = True, last + 1
-        elif answer.status == 416:
-            raise Changed(f"{host} has no bytes from {self.start} on")
-
-    def data(self, block: bytes) -> None:
-        segments = self.segments
-        if self.whole:
-            # In answer to If-Range the whole file is a new version. What is here goes only when it is one indeed.
-            if instead := verify.looks_like(block[:HEAD], segments.file.path):
-                raise IntegrityError(f"{segments.file.path}: {instead} came instead of the data")
-            raise Changed(f"{host_of(segments.url)} has another version now") if self.changed else NoRanges
-        if not self.good:
-            self.text = (self.text + block)[:2000]
-            return
-        if self.at + len(block) > self.end:
-            raise NoRanges
-        segments.write(self.at, block)
-        self.at += len(block)
-        segments.terms.pace(len(block))
-
-    def complete(self, answer: Answer) -> None:
-        """Raises: NoData, Retryable unless the whole range was received."""
-        if self.whole:
-            raise Retryable(f"{host_of(self.segments.url)} sent an empty body")
-        if not self.good:
-            raise NoData(answer, self.text)
-        if self.at < self.end:
-            raise Retryable(
-                f"{host_of(self.segments.url)} sent {self.at - self.start} of {self.end - self.start} bytes"
-            )

@@ -18,7 +18,8 @@ from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
 from medfetch.partial import HEAD, Partial, Room
 from medfetch.pieces import learned_size
-from medfetch.segments import SEGMENTS_FROM, Changed, NoRanges, Segments
+from medfetch.segments import SEGMENTS_FROM, Segments
+from medfetch.span import Changed, NoRanges
 from medfetch.types import Assurance, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
