@@ -29,6 +29,7 @@ MAY = {
     "cache": ["errors"],
     "checksum": ["errors", "types"],
     "database": ["cache", "errors"],
+    "ledger": ["database", "errors", "types"],
     "partial": ["cache", "checksum", "errors", "types"],
     "pieces": ["cache"],
     "connections": [],
@@ -44,22 +45,22 @@ MAY = {
 """All of medfetch that these may import."""
 
 NEVER = {
-    "net": ["sources", "state", "transfer", "shard", "runner", "catalog", "cli"],
+    "net": ["sources", "state", "ledger", "transfer", "shard", "runner", "catalog", "cli"],
     "state": ["net", "sources", "transfer", "runner", "cli"],
     "planning": ["net", "sources", "transfer", "runner", "cli"],
-    "verify": ["net", "sources", "state", "transfer", "runner", "cli"],
-    "catalog": ["net", "state", "cache", "transfer", "runner", "cli"],
-    "requirements": ["net", "state", "transfer", "runner", "cli"],
-    "transfer": ["sources", "state", "catalog", "requirements", "runner", "cli"],
-    "fetching": ["state", "catalog", "requirements", "runner", "cli"],
+    "verify": ["net", "sources", "state", "ledger", "transfer", "runner", "cli"],
+    "catalog": ["net", "state", "ledger", "cache", "transfer", "runner", "cli"],
+    "requirements": ["net", "state", "ledger", "transfer", "runner", "cli"],
+    "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
+    "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],
     "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
     "shard": ["net", "catalog", "requirements", "runner", "cli"],
-    "engines": ["net", "sources", "state", "catalog", "requirements", "runner", "cli"],
+    "engines": ["net", "sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "receipt": ["net", "sources", "transfer", "runner", "cli"],
     "runner": ["cli", "net.http"],
     "upkeep": ["net", "sources", "transfer", "cli"],
-    "api": ["net", "sources", "state", "cli"],
-    "cli": ["net", "sources", "state", "transfer", "shard"],
+    "api": ["net", "sources", "state", "ledger", "cli"],
+    "cli": ["net", "sources", "state", "ledger", "transfer", "shard"],
 }
 """What these must not import."""
 
@@ -86,7 +87,7 @@ ONLY = {
 }
 """Which modules may import these of other people's packages, and of the standard library."""
 
-SQL = ["database", "state", "sources._idc_index", "sandbox.archive"]
+SQL = ["database", "ledger", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""

@@ -22,9 +22,10 @@ from hypothesis import strategies as some
 from medfetch import cache, entries, placing, planning, upkeep
 from medfetch.cache import Home
 from medfetch.errors import CacheError, DiskFull, IntegrityError, RecipeError, UsageProblem
+from medfetch.ledger import Ledger, Placed
 from medfetch.placing import Staged, accept, move
 from medfetch.planning import Plan
-from medfetch.state import Ledger, Placed, Shard
+from medfetch.state import Shard
 from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Selection, Unpack
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, IntegrityError
-from medfetch.state import Ledger, Placed, Shard
+from medfetch.ledger import Ledger, Placed
+from medfetch.state import Shard
 from medfetch.types import Assurance
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from medfetch import __version__, cache
 from medfetch.config import Settings
+from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.progress import Event
-from medfetch.state import Ledger
 
 
 def of_plan(plan: Plan) -> dict[str, Any] | None:

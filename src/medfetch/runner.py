@@ -23,11 +23,12 @@ from medfetch.config import Settings
 from medfetch.engines import local
 from medfetch.errors import DiskFull, Incomplete, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
+from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
 from medfetch.progress import Display, Event, amount, counted, human
 from medfetch.shard import ShardJob
-from medfetch.state import Ledger, Shard
+from medfetch.state import Shard
 from medfetch.types import Entry, Part, Recipe, RemoteFile, Route, Selection
 
 INDEX = "idc-index-data"

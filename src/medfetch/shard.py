@@ -25,11 +25,12 @@ from medfetch.config import Settings
 from medfetch.connections import Connections
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Fetching, Files
+from medfetch.ledger import Ledger, Placed
 from medfetch.pace import Pace
 from medfetch.placing import Staged, accept, finish, move
 from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
-from medfetch.state import Ledger, Placed, Shard
+from medfetch.state import Shard
 from medfetch.types import Entry, Group, RemoteFile
 
 BATCH_FILES = 1000

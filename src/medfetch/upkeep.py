@@ -18,9 +18,10 @@ from medfetch import cache, entries, leases, placing, planning, receipt, verify
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
+from medfetch.ledger import Ledger, Placed
 from medfetch.planning import Plan
 from medfetch.runner import index_version
-from medfetch.state import Ledger, Placed, Shard
+from medfetch.state import Shard
 from medfetch.types import Recipe
 
 UID = re.compile(r"[0-9]+(\.[0-9]+)+")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from medfetch import entries, planning
 from medfetch.cache import Home, homes, prepare
-from medfetch.state import Ledger, Placed, Shard
+from medfetch.ledger import Ledger, Placed
+from medfetch.state import Shard
 from medfetch.types import Assurance, Entry, Group
 
 CONTENT = b"8 bytes."
