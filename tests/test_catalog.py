@@ -354,8 +354,8 @@ WRONG = {
         [(7, 28, "status.as_of", "the date 2999-01-01 is in the future", None)],
     ),
     "unknown requirement": (
-        HEAD.replace("{level: open}", "{level: account, requires: [acount]}"),
-        [(4, 37, "access.requires[0]", "there is no requirement 'acount'", "did you mean account?")],
+        HEAD.replace("{level: open}", "{level: account, requires: [tokn]}"),
+        [(4, 37, "access.requires[0]", "there is no requirement 'tokn'", "did you mean token?")],
     ),
     "unknown requirement of a route": (
         HEAD + "routes:\n  - {source: tcia, collection: A, requires: [tokn]}\n",
