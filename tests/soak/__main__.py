@@ -3,7 +3,7 @@
     make soak MINUTES=30
 
 Two clients at once: one fetches the mixed dataset again and again within one process (what leaks from run to run?),
-the other one large dataset in a single run that lasts the whole time (what leaks in its workers?).
+the other one large dataset in a single run that is ended when the time is over (what leaks in its workers?).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def faults() -> list[Fault]:
 
 
 def steady(box: Sandbox, folder: Path, minutes: float) -> dict[str, str]:
-    """A dataset that takes so long at RATE; SHA-256 by path."""
+    """A dataset that takes at least so long; SHA-256 by path."""
     wanted = {}
     count = int(minutes * 60 * RATE / STEADY)
     for number in range(count):
@@ -93,23 +92,22 @@ def soak(minutes: float, folder: Path) -> bool:
             watches = [Watch(client.pid, tree=False), Watch(single.pid, tree=True)]
             for watch in watches:
                 watch.start()
-            threading.Thread(target=lambda: (single.wait(), watches[1].stop()), daemon=True).start()
             good = _rounds(client, mixed, minutes)
-            watches[0].stop()
+            for watch in watches:
+                watch.stop()
             client.kill()
+            single.terminate()
             code = single.wait()
-        print(f"the single run ended with {code} after {watches[1].samples[-1].seconds:.0f} s")
-        good &= code == 0
-        if code:
+        if code not in (0, 143):
             print((folder / "long.log").read_text()[-1000:])
-        differ = tree(folder / "cache/steady/current").items() ^ long.items()
-        print(f"the single run: {len(long)} files, {len(dict(differ))} of them wrong or missing")
-        good &= not differ
+        found = tree(folder / "cache/steady/current")
+        wrong = found.items() - long.items()
+        print(f"the single run ended with {code}: {len(found)} of {len(long)} files here, {len(wrong)} of them wrong")
+        good &= code in (0, 143) and not wrong
         stats = box.stats
         print(f"the host answered {stats.requests} requests with {stats.bytes / 1e6:.0f} MB")
     good &= flat("the process of many runs", watches[0].samples)
-    # What comes last of a run is another work.
-    good &= flat("the processes of one long run", watches[1].samples[: int(len(watches[1].samples) * 0.97)])
+    good &= flat("the processes of one long run", watches[1].samples)
     return good
 
 
@@ -137,7 +135,7 @@ def _rounds(client: subprocess.Popen[str], wanted: dict[str, str], minutes: floa
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         good = soak(parser.parse_args().minutes, Path(name))
     print("all is well" if good else "not all is well")
     sys.exit(not good)

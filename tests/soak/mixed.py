@@ -39,15 +39,8 @@ def put(box: Sandbox, recipes: Path, amounts: Amounts) -> dict[str, str]:
     draw = random.Random(7)
     wanted: dict[str, str] = {}
     parts: dict[str, Any] = {}
-    for part, count in (("small", amounts.small), ("large", amounts.large)):
-        files = []
-        for number in range(count):
-            path, size = f"{part}/{number:04d}.bin", amounts.large_bytes if part == "large" else draw.randint(1, 60_000)
-            data = box.put(f"https://{part}.example/{number:04d}.bin", size=size)
-            wanted[path] = sha256(data)
-            url = f"https://{part}.example/{number:04d}.bin"
-            files.append({"path": path, "url": url, "size": size, "sha256": wanted[path]})
-        parts[part] = {"routes": http(*files)}
+    # The large ones first: they are under way all the time, while everything else comes and goes.
+    parts["large"] = _blobs(box, "large", [amounts.large_bytes] * amounts.large, wanted)
     files = []
     for number in range(amounts.archives):
         members = {f"m{each}": draw.randbytes(50_000) for each in range(20)}
@@ -61,16 +54,23 @@ def put(box: Sandbox, recipes: Path, amounts: Amounts) -> dict[str, str]:
     for part, first, count in (("singly", 1, amounts.singly), ("zips", 101, amounts.zips)):
         patients = [f"LIDC-IDRI-{number:04d}" for number in range(first, first + count)]
         modalities = ["DX", "CR"] if part == "zips" else ["CT"]
-        locator = {"patient": patients, "modality": modalities}
-        source = (
-            {"source": "tcia", "collection": "LIDC-IDRI"}
-            if part == "zips"
-            else {"source": "idc", "collection": "lidc_idri"}
-        )
-        parts[part] = {"routes": [{**source, **locator}]}
+        source, collection = ("tcia", "LIDC-IDRI") if part == "zips" else ("idc", "lidc_idri")
+        route = {"source": source, "collection": collection, "patient": patients, "modality": modalities}
+        parts[part] = {"routes": [route]}
         wanted |= _series(patients, modalities)
+    parts["small"] = _blobs(box, "small", [draw.randint(1, 60_000) for _ in range(amounts.small)], wanted)
     write_recipe(recipes, NAME, parts=parts)
     return wanted
+
+
+def _blobs(box: Sandbox, part: str, sizes: list[int], wanted: dict[str, str]) -> dict[str, Any]:
+    """A part of files of such sizes; notes their digests."""
+    files = []
+    for number, size in enumerate(sizes):
+        path, url = f"{part}/{number:04d}.bin", f"https://{part}.example/{number:04d}.bin"
+        wanted[path] = sha256(box.put(url, size=size))
+        files.append({"path": path, "url": url, "size": size, "sha256": wanted[path]})
+    return {"routes": http(*files)}
 
 
 def _series(patients: list[str], modalities: list[str]) -> dict[str, str]:
