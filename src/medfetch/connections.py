@@ -13,8 +13,9 @@ START = 8
 """At the beginning, over all processes of a run."""
 MOST = 64
 """Over all processes of a run, where the host bears as many."""
-GAIN = 1.15
-"""Of a step that is worth while: the rate after it by the rate before it."""
+WORTH = 0.5
+"""Of what a step could bring at best, so much it must: twice the connections, one and a half times the rate. Less may be
+chance, above all where the processor is the limit."""
 SHORTEST, LONGEST = 0.25, 5.0
 """Seconds for which a rate is measured."""
 HOLD, LONGEST_HOLD = 5.0, 60.0
@@ -40,7 +41,7 @@ class Connections:
         self._hold = HOLD
         self._held_until = self._failed_at = 0.0
         self._since: float | None = None
-        self._settled = time.monotonic()
+        self._settled = time.monotonic() + SHORTEST
         self._from = 0
 
     def received(self, count: int) -> None:
@@ -78,7 +79,7 @@ class Connections:
         self._settled = now + min(LONGEST, self._slowest)
 
     def _decide(self, now: float, rate: float) -> None:
-        if self._before and rate < GAIN * self._before[1]:
+        if self._before and rate < self._before[1] * (1 + WORTH * (self.allowed / self._before[0] - 1)):
             self.allowed, self._before, self._factor = self._before[0], None, 1.25
             self._held_until, self._hold = now + self._hold, min(LONGEST_HOLD, 2 * self._hold)
         else:
