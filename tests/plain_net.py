@@ -36,6 +36,10 @@ class PlainNet:
     ) -> Any:  # fmt: skip
         return self._ask("POST", url, data=data, json=json, headers=self._headers(headers, credential))
 
+    def redirect(self, url: str, *, credential: str | None = None) -> str:
+        answer = self._ask("GET", url, headers=self._headers(None, credential), allow_redirects=False)
+        return str(answer.headers.get("Location", url))
+
     def has(self, credential: str) -> bool:
         return credential in self.secrets
 
@@ -52,7 +56,7 @@ class PlainNet:
         if answer.status_code >= 500:
             raise Retryable(f"{url} answered {answer.status_code}")
         if answer.status_code >= 400:
-            raise Refused(f"{url} answered {answer.status_code}", status=answer.status_code)
+            raise Refused(f"{url} answered {answer.status_code}: {answer.text[:200]}", status=answer.status_code)
         return answer
 
 

@@ -497,6 +497,16 @@ def test_an_api_gets_no_password_unasked(api: Api, server: Server, monkeypatch: 
     assert not any("authorization" in asked.headers for asked in server.asked[2:])
 
 
+def test_an_api_says_where_it_leads_to_and_nobody_goes_there(api: Api, server: Server) -> None:
+    url = server.script("/here/list", redirect("../there?signature=abc"))
+    assert api.net.redirect(url) == server.url("/there?signature=abc")
+    assert [asked.path for asked in server.asked] == ["/here/list"]
+    alone = server.script("/alone", reply("200 OK", b"[]"))
+    assert api.net.redirect(alone) == alone
+    with pytest.raises(Refused, match="403"):
+        api.net.redirect(server.script("/closed", reply("403 Forbidden")))
+
+
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "/list"], ids=["to file:", "a loop"])
 def test_an_apis_bad_redirects_are_errors_of_ours(api: Api, server: Server, location: str) -> None:
     url = server.script("/list", redirect(location))

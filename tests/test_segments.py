@@ -45,6 +45,7 @@ from test_transfer import (
     page,
     ranges,
     sized,
+    told,
 )
 
 from medfetch import partial, pieces, segments, span, transfer
@@ -1161,3 +1162,16 @@ def take_over(folder: Path, token: str, found: int = 0) -> Path:
     mine = folder / f"00001-unit.{token}.part"
     fetching._take_over(sorted(folder.glob("*.part"))[found], mine)
     return mine
+
+
+def test_a_digest_that_comes_with_the_first_range_counts_for_all(bench: Ranged, server: Server) -> None:
+    bench.helpers = HELPERS
+    url = server.script("/f", serve(BODY, RANGES, told(), etag=ETAG))
+    fetched = bench.fetch(sized(url))
+    bench.check_whole(fetched, Assurance.PUBLISHED)
+    assert fetched.checked == str(MD5)
+
+
+def test_a_digest_that_comes_with_the_first_range_finds_wrong_bytes(bench: Ranged, server: Server) -> None:
+    url = server.script("/f", *len(IN_TURN) * [serve(OTHER, RANGES, told(), etag=ETAG)], serve(BODY, told()))
+    bench.check_whole(bench.fetch(sized(url)), Assurance.PUBLISHED)

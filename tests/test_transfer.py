@@ -6,11 +6,14 @@ too (``test_cannot_be_seen_…``).
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
+import io
 import json
 import random
 import ssl
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -1270,3 +1273,126 @@ def test_the_gravest_error_is_told(bench: Bench, server: Server, second: Script,
 def test_a_file_without_address(bench: Bench) -> None:
     with pytest.raises(Retryable, match="no address"):
         bench.fetch(RemoteFile(path="scan.bin", key="k"))
+
+
+# -- what Google's storage tells of the bytes ---------------------------------------------------------------------
+
+
+def told(body: bytes = BODY) -> str:
+    """The header in which Cloud Storage tells the digests of the object."""
+    return f"X-Goog-Hash: crc32c=n03x6A==,md5={base64.b64encode(hashlib.md5(body).digest()).decode()}"
+
+
+@pytest.mark.parametrize("kind", [sized, bare])
+def test_a_digest_that_comes_with_the_bytes_counts_as_published(bench: Bench, server: Server, kind) -> None:
+    url = server.script("/f", serve(BODY, told(), etag=ETAG))
+    fetched = bench.fetch(kind(url))
+    bench.check_whole(fetched, Assurance.PUBLISHED)
+    assert fetched.checked == str(MD5)
+
+
+def test_a_digest_that_comes_with_the_bytes_finds_wrong_ones(bench: Bench, server: Server) -> None:
+    url = server.script("/f", serve(OTHER, told(), etag=ETAG), serve(BODY, told(), etag=ETAG))
+    bench.check_whole(bench.fetch(sized(url)), Assurance.PUBLISHED)
+    assert ranges(server.asked) == [WHOLE, WHOLE]
+
+
+@pytest.mark.parametrize("left", [BODY[:HALF], OTHER[:HALF]], ids=["right", "wrong"])
+def test_a_digest_that_comes_with_the_rest_counts_for_all(bench: Bench, server: Server, left: bytes) -> None:
+    url = server.script("/f", serve(BODY, told(), etag=ETAG))
+    bench.leave(left, url, ETAG)
+    bench.check_whole(bench.fetch(bare(url)), Assurance.PUBLISHED)
+    assert ranges(server.asked) == [(REST, ETAG)] + [WHOLE] * (left != BODY[:HALF])
+
+
+def test_a_new_versions_digest_takes_the_olds_place(bench: Bench, server: Server) -> None:
+    old = cut(serve(OTHER, told(OTHER), etag=ETAG), HALF)
+    url = server.script("/f", old, serve(BODY, told(), etag=NEW_ETAG))
+    bench.check_whole(bench.fetch(bare(url)), Assurance.PUBLISHED)
+
+
+def test_the_digest_of_a_version_that_was_replaced_is_forgotten(bench: Bench, server: Server) -> None:
+    old = cut(serve(OTHER, told(OTHER), etag=ETAG), HALF)
+    url = server.script("/f", old, serve(BODY, etag=NEW_ETAG))
+    bench.check_whole(bench.fetch(bare(url)), Assurance.FIRST_SEEN)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("X-Goog-Hash: crc32c=n03x6A==",),
+        (told(OTHER), "X-Goog-Stored-Content-Encoding: gzip"),
+        ("X-Goog-Hash: md5=short",),
+    ],
+)
+def test_other_digests_that_come_with_the_bytes_say_nothing(bench: Bench, server: Server, headers) -> None:
+    url = server.script("/f", serve(BODY, *headers, etag=ETAG))
+    bench.check_whole(bench.fetch(bare(url)), Assurance.FIRST_SEEN)
+
+
+def test_a_published_digest_counts_more_than_one_that_comes_with_the_bytes(bench: Bench, server: Server) -> None:
+    url = server.script("/f", serve(BODY, told(OTHER), etag=ETAG))
+    bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
+
+
+# -- files that come as the only member of a zip ------------------------------------------------------------------
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+WRAPPED = zipped(("scan.bin", BODY))
+
+
+def wrapped(server: Server, *scripts: Script) -> str:
+    """An address that leads to a zip called like the file, and .zip."""
+    server.script("/store/scan.bin.zip", *scripts)
+    return server.script("/api/owner/scan.bin", redirect("/store/scan.bin.zip?signature=abc"))
+
+
+@pytest.mark.parametrize("kind", [sized, bare])
+@pytest.mark.parametrize("headers", [(), (told(WRAPPED),)])
+def test_a_file_that_comes_in_a_zip_is_taken_out(bench: Bench, server: Server, kind, headers) -> None:
+    bench.check_whole(bench.fetch(kind(wrapped(server, serve(WRAPPED, *headers, etag=ETAG)))), KINDS[kind])
+    assert len(server.asked) == 2
+
+
+def test_a_file_that_comes_in_a_zip_goes_on_where_it_ended(bench: Bench, server: Server) -> None:
+    good = serve(WRAPPED, told(WRAPPED), etag=ETAG)
+    bench.check_whole(bench.fetch(sized(wrapped(server, cut(good, HALF), good))), Assurance.SIZE_ONLY)
+    assert ranges(server.asked) == 2 * [WHOLE] + 2 * [(REST, ETAG)]
+
+
+def test_a_file_that_comes_in_a_zip_goes_on_in_another_process(bench: Bench, server: Server) -> None:
+    url = wrapped(server, serve(WRAPPED, told(WRAPPED), etag=ETAG))
+    bench.leave(WRAPPED[:HALF], url, ETAG)
+    bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
+    assert ranges(server.asked) == 2 * [(REST, ETAG)]
+
+
+def test_a_zip_is_left_as_it_is_if_it_was_asked_for(bench: Bench, server: Server) -> None:
+    server.script("/store/scan.zip", serve(WRAPPED, etag=ETAG))
+    url = server.script("/api/scan.zip", redirect("/store/scan.zip"))
+    file = replace(bare(url), path="scan.zip")
+    bench.check_whole(bench.fetch(file), Assurance.FIRST_SEEN, WRAPPED)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        zipped(("scan.bin", BODY), ("more.bin", b"x")),
+        zipped(("scan.bin", BODY + b"x")),
+        zipped(("scan.bin", BODY[:-1])),
+        b"no zip at all",
+    ],
+    ids=["two", "longer", "shorter", "none"],
+)
+def test_a_zip_that_does_not_hold_the_file_is_an_error(bench: Bench, server: Server, packed: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        bench.fetch(sized(wrapped(server, serve(packed))))
+    bench.check_nothing()

@@ -9,15 +9,17 @@ import gzip
 import json
 import os
 import time
+import zipfile
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from medfetch.cache import disk_errors, free_bytes
 from medfetch.checksum import BLOCK, Hasher, hash_file
 from medfetch.errors import DiskFull, IntegrityError
-from medfetch.types import RemoteFile
+from medfetch.types import Checksum, RemoteFile
 
 LOOK_AT_DISK = 64 << 20
 """Bytes received between two looks at the free space."""
@@ -91,6 +93,12 @@ class Partial:
             with open(self.path, "rb") as content:
                 self.head = content.read(HEAD)
         self._received(self.length)
+
+    def expect(self, checksums: tuple[Checksum, ...]) -> None:
+        """These digests count from now on: a host may tell them only with the bytes."""
+        if checksums != self.hasher.published:
+            with disk_errors(self.path):
+                self.hasher = hash_file(self.path, checksums) if self.length else Hasher(checksums)
 
     def drop(self) -> None:
         """Forgets what was received."""
@@ -172,6 +180,17 @@ class Partial:
 
         Raises: IntegrityError, with all dropped, where it is no whole gzip file or its content too long; DiskFull.
         """
+        self._replace_by(gzip.open)
+
+    def unzip(self) -> None:
+        """Puts the only member of the zip that was received in its place. Raises: likewise; where it is too short, too."""
+        self._replace_by(_only_member)
+        here = self.length
+        if self.file.size is not None and here < self.file.size:
+            self.drop()
+            raise IntegrityError(f"{self.file.path}: {here} of {self.file.size} bytes are in the zip that it came in")
+
+    def _replace_by(self, content_of: Callable[[Path], AbstractContextManager[gzip.GzipFile | IO[bytes]]]) -> None:
         self.close()
         packed = self.path.with_suffix(".packed")
         with disk_errors(packed):
@@ -179,12 +198,21 @@ class Partial:
         self.drop()
         self.open(0)
         try:
-            with gzip.open(packed) as content:
+            with content_of(packed) as content:
                 while block := content.read(BLOCK):
                     self.check_length(len(block))
                     self.write(block)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as error:
             self.drop()
-            raise IntegrityError(f"{self.file.path}: its content encoding cannot be undone: {error}") from error
+            raise IntegrityError(f"{self.file.path}: what it came packed in cannot be undone: {error}") from error
         finally:
             packed.unlink()
+
+
+@contextmanager
+def _only_member(packed: Path) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(packed) as archive:
+        if len(archive.infolist()) != 1:
+            raise zipfile.BadZipFile(f"{len(archive.infolist())} files in a zip that should hold one")
+        with archive.open(archive.infolist()[0]) as content:
+            yield content

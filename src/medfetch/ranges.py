@@ -1,12 +1,20 @@
-"""What a response's head says of the range and the version that it holds. It must not know files or retries."""
+"""What a response's head says of the range, the version and the digest of what it holds.
+
+It must not know files or retries.
+"""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 
 CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
 """RFC 9110, 14.4; the total may be unknown."""
+
+
+GOOGLE_MD5 = re.compile(r"\bmd5=([A-Za-z0-9+/]{22}==)")
+"""In ``x-goog-hash`` (Cloud Storage, "HTTP headers and common query string parameters for XML")."""
 
 
 def number(text: str) -> int | None:
@@ -30,3 +38,13 @@ def validator(headers: Mapping[str, str]) -> str | None:
 def is_version(headers: Mapping[str, str], wanted: str) -> bool:
     """Whether a 206 is of the version that If-Range named: some hosts ignore it, others do not repeat the header."""
     return headers.get("etag" if wanted.startswith('"') else "last-modified", wanted) == wanted
+
+
+def told_md5(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole object, in hexadecimal digits, where Google's storage tells it of the bytes that it sends.
+
+    Of an object that is stored compressed it is that of the stored bytes. CRC32C, which it also tells, is not compared.
+    """
+    encodings = headers.get("content-encoding", "identity"), headers.get("x-goog-stored-content-encoding", "identity")
+    found = GOOGLE_MD5.search(headers.get("x-goog-hash", ""))
+    return base64.b64decode(found[1]).hex() if found and set(encodings) == {"identity"} else None

@@ -22,7 +22,7 @@ from medfetch.net.layers import Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial
 from medfetch.pieces import PIECE, Pieces
 from medfetch.span import Changed, NoData, NoRanges, Span
-from medfetch.types import RemoteFile
+from medfetch.types import Checksum, RemoteFile
 
 if TYPE_CHECKING:
     from medfetch.transfer import Terms
@@ -217,8 +217,8 @@ class Segments:
                 self._changed.notify_all()
         self._ask_for_help()
 
-    def identify(self, version: str | None) -> None:
-        """Notes the version that the first answer is of, and asks others to help.
+    def identify(self, version: str | None, told_md5: str | None) -> None:
+        """Notes version and digest of what the first answer is of, and asks others to help.
 
         Raises: NoRanges where it is not known.
         """
@@ -229,6 +229,9 @@ class Segments:
         if version != self.validator:
             self.validator = version
             self.pieces.begin(self.url, version)
+        if told_md5 and not self.file.checksums:
+            # Nothing is hashed before the first answer.
+            self.hasher = Hasher((Checksum("md5", told_md5),))
         self.identified = True
         self._ask_for_help()
 

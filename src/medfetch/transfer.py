@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from medfetch import ranges, verify
 from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
@@ -20,7 +21,7 @@ from medfetch.partial import HEAD, Partial, Room
 from medfetch.pieces import learned_size
 from medfetch.segments import SEGMENTS_FROM, Segments
 from medfetch.span import Changed, NoRanges
-from medfetch.types import Assurance, RemoteFile, Request
+from medfetch.types import Assurance, Checksum, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
 """Bytes from which a validator is noted beside the partial: smaller files are fetched anew after a kill."""
@@ -114,6 +115,8 @@ class _Download:
         self, file: RemoteFile, url: str, first: bool, partial: Path, getter: Getter, hosts: Hosts, terms: Terms
     ) -> None:
         self.file, self.url, self.getter, self.terms = file, url, getter, terms
+        self.wanted = file
+        """What ``file`` is as well, unless it comes wrapped in a zip."""
         self.partial = Partial(partial, file, terms.room, terms.received)
         self.tries = 1 if hosts.is_down(url) else terms.tries
         self.known_etag = ranges.validator({"etag": file.etag or ""}) if first else None
@@ -261,6 +264,8 @@ class _Download:
         status, headers = answer.status, answer.headers
         self.answer, self.refused_text, self.expected, self.replacing = answer, b"", None, False
         self.terms.answered(answer.waited)
+        if status in (200, 206):
+            self._see_wrapping(answer)
         if status == 206:
             start, total = self._checked_range(headers)
         elif status == 200:
@@ -285,8 +290,21 @@ class _Download:
             self._announced(total)
         self.replacing = start == 0 and self.partial.length > 0
         if not self.replacing:
-            self._write_note()
-            self.partial.open(start)
+            self._open(start)
+
+    def _see_wrapping(self, answer: Answer) -> None:
+        """Kaggle's storage has some files as the only member of a zip that is called as they are, and .zip."""
+        asked, sent = (unquote(urlsplit(url).path).rpartition("/")[2] for url in (self.url, answer.url))
+        self.file = replace(self.wanted, size=None) if sent == f"{asked}.zip" and asked else self.wanted
+        self.partial.file = self.file
+
+    def _open(self, start: int) -> None:
+        self._write_note()
+        assert self.answer is not None
+        told = None if self.file.checksums else ranges.told_md5(self.answer.headers)
+        if told or not start:
+            self.partial.expect((Checksum("md5", told),) if told else self.file.checksums)
+        self.partial.open(start)
 
     def _checked_range(self, headers: Mapping[str, str]) -> tuple[int, int | None]:
         """The start of a 206, and the length of the whole as far as it is told. It may end before the whole does.
@@ -347,8 +365,7 @@ class _Download:
             raise IntegrityError(f"{self.file.path}: {instead} came instead of the data")
         self.replacing = False
         self.partial.drop()
-        self._write_note()
-        self.partial.open(0)
+        self._open(0)
 
     # -- at the end ----------------------------------------------------------------------------------------------
 
@@ -386,7 +403,10 @@ class _Download:
         return error
 
     def _verified(self) -> Fetched:
-        file, partial = self.file, self.partial
+        partial = self.partial
+        if self.file is not self.wanted and not partial.hasher.mismatch():
+            self.file = partial.file = self.wanted
+            partial.unzip()
         problem = self._problem()
         if self._is_packed(problem):
             partial.gunzip()
@@ -396,11 +416,12 @@ class _Download:
             raise IntegrityError(problem)
         partial.forget_note()
         self.verified = True
-        if file.checksums:
+        published = partial.hasher.published
+        if published:
             assurance = Assurance.PUBLISHED
         else:
-            assurance = Assurance.FIRST_SEEN if file.size is None else Assurance.SIZE_ONLY
-        checked = str(file.checksums[0]) if file.checksums else None
+            assurance = Assurance.FIRST_SEEN if self.file.size is None else Assurance.SIZE_ONLY
+        checked = str(published[0]) if published else None
         return Fetched(partial.path, partial.length, partial.hasher.sha256, assurance, checked, host_of(self.url))
 
     def _problem(self) -> str | None:

@@ -6,7 +6,7 @@ import base64
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
@@ -77,6 +77,11 @@ class ApiNet:
         credential: str | None = None,
     ) -> Any:  # fmt: skip
         return self._ask("POST", url, credential, data=data, json=json, headers=headers)
+
+    def redirect(self, url: str, *, credential: str | None = None) -> str:
+        answer = self._ask("GET", url, credential, allow_redirects=False, stream=True)
+        answer.close()
+        return urljoin(url, answer.headers["Location"]) if answer.is_redirect else url
 
     def has(self, credential: str) -> bool:
         return credentials.find(credential, self._settings) is not None

@@ -44,6 +44,9 @@ class Net(Protocol):
     ) -> Any:  # fmt: skip
         """POST, likewise."""
 
+    def redirect(self, url: str, *, credential: str | None = None) -> str:
+        """Where a GET is redirected to, without going there: the address itself where it is not. Raises: likewise."""
+
     def has(self, credential: str) -> bool:
         """Whether there is a secret of that name on this machine."""
 
