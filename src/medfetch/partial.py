@@ -183,7 +183,7 @@ class Partial:
         self._replace_by(gzip.open)
 
     def unzip(self) -> None:
-        """Puts the only member of the zip that was received in its place. Raises: likewise; where it is too short too."""
+        """Puts the only member of the zip that was received in its place. Raises: likewise, also where it is short."""
         self._replace_by(_only_member)
         here = self.length
         if self.file.size is not None and here < self.file.size:
