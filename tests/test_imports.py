@@ -78,7 +78,7 @@ ONLY = {
     "py7zr": ["unpack.sevenzip"],
     "pydicom": ["dicom", "verify", "sandbox.dicom"],
     "multiprocessing": ["engines"],
-    "subprocess": ["engines", "sandbox.child"],
+    "subprocess": ["credentials.command", "engines", "sandbox.child"],
     "socket": ["sandbox"],
     "http": ["sandbox"],
     "urllib.request": [],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,13 @@ import yaml
 from medfetch import __version__
 from medfetch.errors import UsageProblem
 
+OWN_SECRETS = "credentials.json"
+SECRETS = frozenset({
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GEN3_API_KEY", "GRAND_CHALLENGE_AUTHORIZATION",
+    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "KAGGLE_API_TOKEN", "KAGGLE_KEY", "PHYSIONET_PASSWORD", "REDIVIS_API_TOKEN",
+    "SYNAPSE_AUTH_TOKEN",
+})  # fmt: skip
+"""Variables of other programs that may hold a secret."""
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -29,6 +37,10 @@ class Settings:
     cache: Path
     recipes: tuple[Path, ...] = ()
     """Directories of recipes that go before the built-in ones."""
+    data: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("medfetch")))
+    """Where the ledger of agreements is kept."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """By source or dataset: the group whose members its agreement covers; they may read what came under it."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Base addresses that replace a source's own, by endpoint name (``tcia``, ``idc_gcs``)."""
     offline: bool = False
@@ -48,6 +60,10 @@ class Settings:
     """Bytes of the disk that are never used."""
     user_agent: str = f"medfetch/{__version__}"
     netrc: Path = field(default_factory=lambda: Path("~/.netrc").expanduser())
+    credentials_file: Path = field(default_factory=lambda: Path(platformdirs.user_config_dir("medfetch")) / OWN_SECRETS)
+    """What ``medfetch login`` keeps."""
+    credentials_command: tuple[str, ...] = ()
+    """The words of a command that prints the secret called ``{name}``."""
     ca_bundle: str = field(default_factory=certifi.where)
     verbose: int = 0
     """1: everything that is tried again, 2: every request too."""
@@ -76,6 +92,19 @@ def default_cache() -> Path:
     if (checkout / "cache" / "README.md").is_file() and (checkout / "pyproject.toml").is_file():
         return checkout / "cache"
     return Path(platformdirs.user_cache_dir("medfetch"))
+
+
+def variable(name: str) -> str | None:
+    """A variable of another program, empty or not set: None.
+
+    Read when it is wanted: it may be a secret, and those lie in no Settings, which travel to other processes.
+    """
+    return os.environ.get(name) or None
+
+
+def for_children() -> dict[str, str]:
+    """The environment for a program that we start and that needs none of our secrets."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
 def load(**flags: Any) -> Settings:
@@ -109,6 +138,10 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict) or not isinstance(content.get("endpoints", {}), dict):
         raise UsageProblem(f"{path}: expected a mapping of settings")
+    if "cache.groups" in content:
+        content["groups"] = content.pop("cache.groups")
+    if isinstance(content.get("credentials"), dict):
+        content.update({f"credentials_{key}": value for key, value in content.pop("credentials").items()})
     return content
 
 
@@ -132,11 +165,21 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _converted(key: str, value: Any, where: str) -> Any:
     """A layer's value in the type that Settings wants."""
-    if key in ("cache", "netrc"):
+    if key in ("cache", "data", "netrc", "credentials_file"):
         return Path(value).expanduser().absolute()
+    if key == "groups":
+        pairs = dict(pair.partition("=")[::2] for pair in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(pairs, Mapping) or not all(pairs.values()):
+            raise UsageProblem(f"{where}: {key} is {value!r}", hint="such as {physionet: mimic-users}")
+        return {str(source): str(group) for source, group in pairs.items()}
     if key == "recipes":
         paths = value.split(os.pathsep) if isinstance(value, str) else value
         return tuple(Path(path).expanduser().absolute() for path in paths)
+    if key == "credentials_command":
+        try:
+            return tuple(shlex.split(value) if isinstance(value, str) else map(str, value))
+        except (TypeError, ValueError):
+            raise UsageProblem(f"{where}: {key} is not a command", hint="such as: pass show medfetch/{name}") from None
     try:
         if key in ("limit_rate", "reserve"):
             return value if isinstance(value, int) else parse_size(str(value))

@@ -19,6 +19,8 @@ VERBS = {
     "path": "print where a dataset is; exit 1 if it is not complete",
     "rm": "remove datasets from the cache",
     "gc": "remove what interrupted work left",
+    "login": "keep a credential, read from a prompt or standard input",
+    "logout": "forget it",
     "recipe": "check recipes",
     "sandbox": "run a stand-in for the archives on loopback",
 }

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from medfetch import leases, logs
+from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError
 from medfetch.pace import Pace
 from medfetch.progress import Counting, Event
@@ -81,7 +82,7 @@ def _run(job: ShardJob, reporter: Counting, stop: threading.Event, pace: Pace) -
         return error
     except Exception as error:  # a bug must end the run with a message, not with a worker that dies again and again
         logging.getLogger("medfetch.worker").debug("shard %s", job.path, exc_info=True)
-        return MedfetchError(f"{job.path.name}: {type(error).__name__}: {error}", hint="-vv shows where")
+        return MedfetchError(redacted(f"{job.path.name}: {type(error).__name__}: {error}"), hint="-vv shows where")
     finally:
         if lease:
             lease.release()

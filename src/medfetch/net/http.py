@@ -151,8 +151,8 @@ class Curl:
         if isinstance(secret, Token):
             curl.setopt(pycurl.XOAUTH2_BEARER, secret.value)
         elif secret:
-            curl.setopt(pycurl.USERNAME, secret.user)
-            curl.setopt(pycurl.PASSWORD, secret.password)
+            curl.setopt(pycurl.USERNAME, secret.user.encode())
+            curl.setopt(pycurl.PASSWORD, secret.password.encode())
 
     # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
     # thread that Python runs: they are gathered, though not for long.

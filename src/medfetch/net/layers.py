@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from medfetch.credentials import Secret
+from medfetch.credentials.guard import redacted
 from medfetch.errors import Refused, Retryable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.http import PROXY_LOGIN, Answer, Receiver
@@ -137,9 +138,9 @@ def refusal(status: int, headers: Mapping[str, str], url: str, text: str = "") -
 
 
 def _quoted(text: str) -> str:
-    """The beginning of what a host said, on one line, without the query of an address (see ``shown``)."""
+    """The beginning of what a host said, on one line, without our secrets and queries of addresses (see ``shown``)."""
     printable = "".join(character for character in text if character.isprintable() or character.isspace())
-    return " ".join(QUERY.sub("?…", printable).split())[:200]
+    return " ".join(QUERY.sub("?…", redacted(printable)).split())[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

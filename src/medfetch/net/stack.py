@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.credentials import Secret, Token
+from medfetch.credentials import ApiKey, Secret, Token
+from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
+from medfetch.net.secrets import Secrets
 from medfetch.types import Traits
 
 API_TIMEOUT = (10, 300)
@@ -28,23 +29,8 @@ def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threadi
     def client(slot: Slot) -> Curl:
         return slot.client(Curl, lambda: Curl(settings.user_agent, settings.ca_bundle, stop.is_set))
 
-    patience = settings.patience or traits.patience
-    return Authorized(Paced(client, hosts, traits), lambda name, url: _secret(name, url, settings, traits), patience)
-
-
-def _secret(name: str, url: str, settings: Settings, traits: Traits) -> Secret:
-    """A secret that is about to go to an address.
-
-    Raises: Refused where it is not there, or that host is none of its own.
-    """
-    own = {host_of(settings.endpoints.get(endpoint, address)) for endpoint, address in traits.endpoints.items()}
-    kind, _, host = name.partition(":")
-    if host_of(url) not in own and not (kind == "netrc" and host_of(url).partition(":")[0] == host):
-        raise Refused(f"{host_of(url)} is not one of the hosts that {name} is for: it was not sent there")
-    secret = credentials.find(name, settings)
-    if secret is None:
-        raise Refused(f"{host_of(url)} wants a log-in and {name} is not there")
-    return secret
+    api = ApiNet(settings, traits, hosts, stop)
+    return Authorized(Paced(client, hosts, traits), api.secret, settings.patience or traits.patience)
 
 
 class ApiNet:
@@ -59,6 +45,7 @@ class ApiNet:
         said: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
+        self._secrets = Secrets(settings, traits, self._access_token)
 
     def endpoint(self, name: str) -> str:
         return self._settings.endpoints.get(name, self.traits.endpoints.get(name, ""))
@@ -84,7 +71,27 @@ class ApiNet:
         return urljoin(url, answer.headers["Location"]) if answer.is_redirect else url
 
     def has(self, credential: str) -> bool:
-        return credentials.find(credential, self._settings) is not None
+        return self._secrets.there(credential)
+
+    def secret(self, name: str, url: str) -> Secret:
+        """What goes by that name to that address (see ``Secrets.of``)."""
+        return self._secrets.of(name, url)
+
+    def _access_token(self, key: ApiKey, commons: str) -> str:
+        """The token that a commons gives for its API key (Gen3's Fence, /credentials/cdis/access_token)."""
+        url = f"{commons}/user/credentials/cdis/access_token"
+        try:
+            # Not followed: a redirect could take the key along.
+            answer = self._ask("POST", url, None, json={"api_key": key.key, "key_id": key.id}, allow_redirects=False)
+            token = answer.json()["access_token"]
+        except Refused as error:
+            raise Refused(
+                f"{host_of(url)} did not take the API key: {error.message}", status=error.status,
+                hint="keys lapse: make a new one in your profile there",
+            ) from None  # fmt: skip
+        except (ValueError, KeyError, TypeError):
+            raise Refused(f"{host_of(url)} gave no access token for the API key") from None
+        return str(token)
 
     def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
         if self._settings.offline:
@@ -106,7 +113,7 @@ class ApiNet:
     def _once(self, method: str, url: str, credential: str | None, arguments: dict[str, Any]) -> Any:
         import requests
 
-        secret = _secret(credential, url, self._settings, self.traits) if credential else None
+        secret = self.secret(credential, url) if credential else None
         with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
             try:
@@ -129,7 +136,7 @@ class ApiNet:
                 self._hosts.pause(url, seconds)
         log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
         if answer.status_code >= 400:
-            raise refusal(answer.status_code, headers, url, answer.text[:500])
+            raise refusal(answer.status_code, headers, url, answer.text[:4000])
         return answer
 
     def _session(self) -> Any:
@@ -167,4 +174,4 @@ def _cause(error: BaseException) -> str:
     """The innermost reason: requests' own text repeats the whole address, query and all."""
     while error.__context__ is not None:
         error = error.__context__
-    return str(error) if not isinstance(error, MedfetchError) else error.message
+    return redacted(str(error)) if not isinstance(error, MedfetchError) else error.message

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from medfetch import config
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError
 
@@ -19,7 +20,9 @@ def sandboxed(settings: Settings) -> Iterator[Settings]:
     Raises: MedfetchError where it does not start.
     """
     command = [sys.executable, "-P", "-m", "medfetch.sandbox", "--port", "0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=config.for_children()
+    ) as process:
         assert process.stdout and process.stdin
         try:
             line = process.stdout.readline()

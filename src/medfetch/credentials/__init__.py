@@ -1,0 +1,72 @@
+"""Secrets by name, found where the hosts' own tools keep them; never printed or logged. Nobody else looks for any.
+
+It must not know what a secret is used for. The order is always the same: the host's own tools in their own order (a
+module each), what ``medfetch login`` kept (``own_file``), then a vault's program (``command``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from medfetch.config import Settings
+from medfetch.credentials import aws, command, gen3, guard, hugging_face, kaggle, netrc, own_file, synapse, tokens
+from medfetch.credentials.kinds import ApiKey, Found, Login, Secret, Token, sound
+from medfetch.errors import UsageProblem
+
+__all__ = ["KINDS", "ApiKey", "Login", "Secret", "Token", "checked", "find", "where"]
+
+KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
+    "aws": aws.look,
+    "gen3": gen3.look,
+    "grand-challenge": tokens.grand_challenge,
+    "hf": hugging_face.look,
+    "kaggle": kaggle.look,
+    "netrc": netrc.look,
+    "physionet": tokens.physionet,
+    "redivis": tokens.redivis,
+    "synapse": synapse.look,
+}
+"""By the first part of a name, how the host's own tools look."""
+BY_HOST = ("gen3", "netrc")
+"""Kinds of which there is one for each host: ``gen3:HOST``."""
+HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
+"""What may stand in a command's arguments and in a file's name."""
+
+
+def find(name: str, settings: Settings) -> Secret | ApiKey | None:
+    """The secret of that name; None where there is none, and for ``aws``, with which only AWS's own tools can sign.
+
+    Raises: UsageProblem where there is no such name, or a file that should hold it is damaged or open to others.
+    """
+    found = _found(name, settings)
+    return found.secret if found else None
+
+
+def where(name: str, settings: Settings) -> str | None:
+    """Where the secret of that name is found, for a person; None where there is none. Raises: as ``find``."""
+    found = _found(name, settings)
+    return found.where if found else None
+
+
+def checked(name: str) -> tuple[str, str]:
+    """Kind and host of a name; the host is empty where a kind has but one secret.
+
+    Raises: UsageProblem, which lists the names.
+    """
+    kind, _, host = name.partition(":")
+    if kind not in KINDS or bool(host) != (kind in BY_HOST) or (host and not HOST.fullmatch(host)):
+        known = ", ".join(f"{each}:HOST" if each in BY_HOST else each for each in KINDS)
+        raise UsageProblem(f"{name!r} is no credential that medfetch knows", hint=f"expected one of {known}")
+    return kind, host
+
+
+def _found(name: str, settings: Settings) -> Found | None:
+    kind, host = checked(name)
+    found = KINDS[kind](host, settings) or own_file.look(name, settings) or command.look(name, settings)
+    if found and found.secret:
+        try:
+            guard.watch(sound(found.secret))
+        except ValueError as error:
+            raise UsageProblem(f"{name}, from {found.where}, cannot be right: {error}") from None
+    return found

@@ -1,0 +1,60 @@
+"""Keeps the secrets that this process has found out of its texts and of its core file. It must not know whose they are.
+
+Nothing else prints a secret either; this is for what others say: a host that quotes our token, a library's exception.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import resource
+import sys
+from contextlib import suppress
+from urllib.parse import quote
+
+from medfetch.credentials.kinds import ApiKey, Login, Secret, Token
+
+SHORTEST = 6
+"""Characters; to look for what is shorter would make every text unreadable."""
+PR_SET_DUMPABLE = 4
+"""linux/prctl.h"""
+
+_known: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+
+
+def watch(secret: Secret | ApiKey) -> None:
+    """From now on this secret is taken out of texts, and the process leaves no core file."""
+    global _pattern
+    match secret:
+        case Login(user, password):
+            pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+            words = {password, pair}
+        case Token(value):
+            words = {value}
+        case ApiKey(key):
+            words = {key}
+    found = {form for word in words for form in (word, quote(word, safe="")) if len(word) >= SHORTEST}
+    if found <= _known:
+        return
+    if not _known:
+        _leave_no_core()
+    _known.update(found)
+    _pattern = re.compile("|".join(sorted(map(re.escape, _known), key=len, reverse=True)))
+
+
+def redacted(text: str) -> str:
+    """A text with every known secret replaced by ``***``."""
+    return _pattern.sub("***", text) if _pattern else text
+
+
+def _leave_no_core() -> None:
+    # Either may be forbidden, or be unknown to the system.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if sys.platform == "linux":
+        import ctypes
+
+        # The limit does not hold for core files that go to a program; this does, and closes /proc/PID/mem too.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

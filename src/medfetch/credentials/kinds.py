@@ -1,0 +1,126 @@
+"""The kinds of secrets, whose texts never show what is in them. It must not know where they are found or go to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user name and a password; its text never shows the password."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, ***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What goes into ``Authorization: Bearer``; its text never shows it."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The API key of a Gen3 commons, which is exchanged for a token that lives for some minutes (``net/stack.py``)."""
+
+    key: str
+    id: str
+
+    def __repr__(self) -> str:
+        return "ApiKey(***)"
+
+
+Secret = Login | Token
+"""What can be sent along with a request."""
+T = TypeVar("T", bound=Login | Token | ApiKey)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret and, for a person, where it was found; None where only AWS's own tools can use it."""
+
+    secret: Secret | ApiKey | None
+    where: str
+
+
+LOGINS = ("netrc", "physionet")
+"""Kinds that are a user name and a password; ``kaggle`` is that or a token, ``gen3`` a key, all others a token."""
+
+
+def from_text(kind: str, text: str) -> Secret | ApiKey:
+    """What a person types, or a command prints: the first line is a token or ``user:password``; keys may be JSON.
+
+    Raises: ValueError, which says what was expected and quotes nothing.
+    """
+    if kind == "gen3" or text.lstrip().startswith("{"):
+        return from_json(kind, _mapping(text))
+    line = (text.splitlines() or [""])[0]
+    user, colon, password = line.partition(":")
+    if kind in LOGINS or (kind == "kaggle" and colon):
+        return sound(Login(user.strip(), password))
+    return sound(Token(line.strip()))
+
+
+def from_json(kind: str, content: Mapping[str, Any]) -> Secret | ApiKey:
+    """A secret from JSON: ``as_json``'s, a commons' credentials.json, Kaggle's kaggle.json.
+
+    Raises: ValueError, which quotes nothing.
+    """
+    if kind == "gen3":
+        return sound(ApiKey(str(content.get("api_key", "")), str(content.get("key_id", ""))))
+    if "token" in content:
+        return sound(Token(str(content["token"])))
+    user = content.get("user", content.get("username", ""))
+    return sound(Login(str(user), str(content.get("password", content.get("key", "")))))
+
+
+def as_json(secret: Secret | ApiKey) -> dict[str, str]:
+    match secret:
+        case Login(user, password):
+            return {"user": user, "password": password}
+        case Token(value):
+            return {"token": value}
+        case ApiKey(key, identifier):
+            return {"api_key": key, "key_id": identifier}
+
+
+def sound(secret: T) -> T:
+    """The same secret, if it can stand in a header: else the HTTP clients' own errors would quote it.
+
+    Raises: ValueError, which quotes nothing.
+    """
+    match secret:
+        case Login(user, password):
+            wrong = not user or not password or ":" in user or any(ord(sign) < 32 for sign in user + password)
+            expected = "expected user:password"
+        case Token(value):
+            wrong, expected = not _visible(value), "expected a token, without spaces"
+        case ApiKey(key, identifier):
+            wrong, expected = not _visible(key) or not _visible(identifier), "expected JSON with api_key and key_id"
+    if wrong:
+        raise ValueError(expected)
+    return secret
+
+
+def _visible(text: str) -> bool:
+    return bool(text) and all("!" <= sign <= "~" for sign in text)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object") from None
+    return content

@@ -1,0 +1,80 @@
+"""Which secret goes to which address: only to its own hosts, and not in the clear. It must not know HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from medfetch import credentials
+from medfetch.config import Settings
+from medfetch.credentials import ApiKey, Secret, Token, gen3, guard
+from medfetch.errors import Refused
+from medfetch.hosts import host_of
+from medfetch.types import Traits
+
+KEPT = 300.0
+"""Seconds until a secret is looked for again: a person may have got a new one, and a vault's program takes time."""
+EARLY = 60.0
+"""Seconds before its end at which an access token counts as over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    secret: Secret
+    until: float
+    """Seconds since 1970."""
+
+
+class Secrets:
+    """The secrets that a source's requests may carry. For many threads."""
+
+    def __init__(self, settings: Settings, traits: Traits, exchange: Callable[[ApiKey, str], str]) -> None:
+        """``exchange``: an access token for the key of the commons at a base address."""
+        self._settings, self._exchange = settings, exchange
+        told = settings.endpoints
+        self._own = {host_of(told.get(name, address)) for name, address in traits.endpoints.items()}
+        self._told = {host_of(told[name]) for name in traits.endpoints if name in told}
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
+
+    def there(self, name: str) -> bool:
+        """Whether there is one of that name. Raises: UsageProblem."""
+        return credentials.where(name, self._settings) is not None
+
+    def of(self, name: str, url: str) -> Secret:
+        """The secret that is about to go to an address.
+
+        Raises: Refused where it is not there, where that host is none of its own, or where everybody could read along.
+        """
+        host = host_of(url)
+        kind, _, own = name.partition(":")
+        if host not in self._own and not (own and own in (host, host.partition(":")[0])):
+            raise Refused(f"{host} is not one of the hosts that {name} is for: it was not sent there")
+        # A host that the person put in its place, on their own network perhaps, may be asked without encryption.
+        if urlsplit(url).scheme != "https" and host not in self._told and not _loopback(host):
+            raise Refused(f"{host} would get {name} without encryption: it was not sent")
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept is None or kept.until < time.time():
+                kept = self._kept[name] = self._found(name, kind, own, host)
+        return kept.secret
+
+    def _found(self, name: str, kind: str, own: str, host: str) -> _Kept:
+        found = credentials.find(name, self._settings)
+        if found is None:
+            raise Refused(f"{host} wants a log-in and {name} is not there", hint=f"run: medfetch login {name}")
+        if not isinstance(found, ApiKey):
+            return _Kept(found, time.time() + KEPT)
+        told = self._settings.endpoints.get(kind)
+        token = Token(self._exchange(found, f"{told}/{own}" if told else f"https://{own}"))
+        guard.watch(token)
+        lapses = gen3.claims(token.value).get("exp")
+        return _Kept(token, lapses - EARLY if isinstance(lapses, (int, float)) else time.time() + KEPT)
+
+
+def _loopback(host: str) -> bool:
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name == "localhost" or name.startswith("127.") or name == "[::1]"
