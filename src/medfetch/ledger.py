@@ -7,7 +7,7 @@ of a digest costs a page of its own, and a dataset of a million files its whole 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Ledger:
 
     def close(self) -> None:
         self._db.close()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Around many queries in a row."""
+        return database.reading(self._db)
 
     def stamp(self) -> str:
         return str(self._db.execute("SELECT stamp FROM stamp").fetchone()[0])

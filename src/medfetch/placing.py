@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -54,16 +53,13 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
     final = f"{home.root}{os.sep}{staged.path}"
     try:
-        there = os.stat(final)
+        os.lstat(final)
     except FileNotFoundError:
-        if os.path.islink(final):
-            raise _in_the_way(Path(final)) from None
+        pass
     except NotADirectoryError:
         raise _in_the_way(Path(final)) from None
     else:
-        # Without a record it may be from a plan that was thrown away: then it is the same.
-        if stat.S_ISDIR(there.st_mode) or (before is None and hash_file(Path(final)).sha256 != staged.sha256):
-            raise _in_the_way(Path(final))
+        _look(Path(final), None if before else staged.sha256)
     return Placed(
         staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
         staged.host,
@@ -92,6 +88,13 @@ def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:
         with closing(Shard(path)) as shard:
             finish(home, shard)
             shard.move_to(ledger.path)
+
+
+def _look(final: Path, sha256: str | None) -> None:
+    """Raises CacheError where a file must not be replaced; with a digest, unless it has that one."""
+    # Without a record it may be from a plan that was thrown away: then it is the same.
+    if not final.is_file() or (sha256 and hash_file(final).sha256 != sha256):
+        raise _in_the_way(final)
 
 
 def _in_the_way(final: Path) -> CacheError:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: ``moved`` (bytes, files), ``retry``, ``failover``, ``done``, ``failed``, ``note``."""
+    """Something that happened: ``moved`` (bytes, files), ``retry``, ``failover``, ``failed``, ``note``."""
 
     kind: str
     path: str = ""
@@ -94,7 +94,7 @@ class Lines:
 
         self._done["bytes"] += event.bytes
         self._done["files"] += event.files
-        if event.kind in ("moved", "done"):
+        if event.kind == "moved":
             if time.monotonic() - self._last >= self._every:
                 self._last = time.monotonic()
                 self._write({"event": "progress", **self._done, "of": self._totals["bytes"]})

@@ -331,17 +331,18 @@ class _Run:
         with disk_errors(self.job.home.root):
             if self.batch:
                 sync_folder(self.job.home.root)
-            while self.batch:
-                active, staged = self.batch.pop()
-                path, unit = staged.path, active.unit
-                before = here.get(path) or self.shard.find(path, unit) or self.ledger.find(path, unit)
-                try:
-                    here[path] = accept(self.job.home, before, unit, staged, self._planned)
-                except MedfetchError as error:
-                    active.errors.append(error)
-                    active.names.discard(path)
-                else:
-                    rows.append((here[path], staged.staged))
+            with self.shard.reading(), self.ledger.reading():
+                while self.batch:
+                    active, staged = self.batch.pop()
+                    path, unit = staged.path, active.unit
+                    before = here.get(path) or self.shard.find(path, unit) or self.ledger.find(path, unit)
+                    try:
+                        here[path] = accept(self.job.home, before, unit, staged, self._planned)
+                    except MedfetchError as error:
+                        active.errors.append(error)
+                        active.names.discard(path)
+                    else:
+                        rows.append((here[path], staged.staged))
         for active in [active for active in self.finished if active.errors]:
             self._fail(active)
         complete = [active for active in self.finished if not active.errors]
@@ -362,4 +363,3 @@ class _Run:
         for active in complete:
             for leftover in active.leftovers:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-            self.reporter.emit(Event("done", active.entry.path))

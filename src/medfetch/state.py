@@ -7,6 +7,7 @@ A shard is one SQLite file owned by one worker at a time. ``entry`` holds what w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from medfetch import database, entries
@@ -58,6 +59,10 @@ class Shard:
 
     def close(self) -> None:
         self._db.close()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Around many queries in a row."""
+        return database.reading(self._db)
 
     def todo(self, after: int, limit: int) -> list[tuple[int, str, Entry]]:
         """The next open entries behind row ``after``: (row, part, entry)."""
