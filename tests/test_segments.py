@@ -894,8 +894,9 @@ def test_on_another_machine_only_what_was_synced_counts(
     url = server.script("/f", midway(*4 * [cut(GOOD, 0)]))
     with pytest.raises(Retryable):
         bench.fetch(sized(url))
-    # The bytes that came after the last sync are noted, but never reached the disk.
     content = bench.pieces.read_bytes()
+    assert content[pieces.HEAD : -4 * COUNT] == content[-4 * COUNT :]
+    # The bytes that came after the last sync are noted, but never reached the disk.
     bench.pieces.write_bytes(content[: -4 * COUNT] + array("I", 10 * [PIECE] + 20 * [0]).tobytes())
     with open(bench.partial, "r+b") as file:
         file.truncate(10 * PIECE if machine != "same" else 16 * PIECE)
@@ -913,14 +914,19 @@ def test_on_another_machine_only_what_was_synced_counts(
 
 def test_what_is_noted_as_synced_was_synced_before(bench: Ranged, server: Server, monkeypatch) -> None:
     """Bytes that a killed process left are on this machine, but not on its disk: a power cut may follow."""
-    synced = []
+    synced: list[bytes] = []
     fsync = os.fsync
+    monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(bench.pieces.read_bytes()), fsync(descriptor)))
     url = server.script("/f", GOOD)
     bench.leave_pieces(url, ETAG, LEFT)
     left = bench.pieces.read_bytes()
     bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
-    assert synced == [left]
+    assert synced[0] == left
+    for before, after in pairwise(synced[1:]):
+        # What counts as synced is what was noted when that began.
+        assert after[-4 * COUNT :] == before[pieces.HEAD : -4 * COUNT]
+    assert len(synced) > COUNT / segments.MOST_PIECES
 
 
 @pytest.mark.parametrize("kind", [known, sized])
