@@ -44,6 +44,8 @@ CASES = {
         {"files": [{"path": "../a", "url": "https://h.example/a"}]},
     ),
     "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
+    "kaggle": Case("o/d/versions/3", {"dataset": "o/d", "version": 3}, {"dataset": "o/d", "competition": "c"}),
+    "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
     "s3": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
 }  # fmt: skip
@@ -64,6 +66,12 @@ def hosts() -> Iterator[None]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for bucket in ("bucket", "idc-open-data"):
             mock.add_callback("GET", f"https://{bucket}.s3.amazonaws.com/", list_one)
+        files = [{"name": name, "totalBytes": 3} for name in ("a.csv", "b/c.nii")]
+        mock.get("https://www.kaggle.com/api/v1/datasets/list/o/d", json.dumps({"datasetFiles": files}))
+        physionet = "https://physionet-open.s3.amazonaws.com"
+        mock.get(f"{physionet}/p/1.0/SHA256SUMS.txt", f"{'0' * 64} a.dat\n{'1' * 64} b/c.hea\n")
+        mock.get(physionet, S3_PAGE.format(more="false", next="", key="p/1.0/a.dat"))
+        mock.get("https://physionet.org/api/v1/projects/p/versions/", json.dumps([{"version": "1.0"}]))
         row = {"StudyInstanceUID": "1.2", "Collection": "C1", "PatientID": "P/1", "Modality": "CT"}
         rows = [{**row, "SeriesInstanceUID": uid} for uid in ("1.2.4", "1.2.3")]
         mock.get(f"{NBIA}/getSeries", json.dumps(rows))

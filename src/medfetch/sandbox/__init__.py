@@ -20,6 +20,8 @@ from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.hosts import ENDPOINTS, Hosts
+from medfetch.sandbox.kaggle import Kaggle
+from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
 from medfetch.sandbox.server import Server
 
@@ -86,6 +88,16 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """The variables that point medfetch here."""
         return {f"MEDFETCH_ENDPOINT_{name.upper()}": address for name, address in self.endpoints.items()}
+
+    @property
+    def physionet(self) -> PhysioNet:
+        """Projects can be published there, and people approved."""
+        return self._hosts.physionet
+
+    @property
+    def kaggle(self) -> Kaggle:
+        """What Kaggle shows, and to whom; nothing at the beginning."""
+        return self._hosts.kaggle
 
     @property
     def log(self) -> list[Entry]:

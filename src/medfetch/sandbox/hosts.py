@@ -4,6 +4,8 @@ It must not know sockets.
 
     /s3/<bucket>, /gcs/<bucket>              Amazon S3 and Google's storage
     /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
+    /physionet                               PhysioNet
+    /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -20,12 +22,18 @@ from medfetch.sandbox import web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
+from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Record
 from medfetch.sandbox.s3 import Store
 
-ENDPOINTS = {"idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http"}
+ENDPOINTS = {
+    "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
+    "kaggle": "kaggle",
+    "physionet": "physionet", "physionet_s3": "s3",
+}  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 
 
@@ -34,6 +42,8 @@ class Hosts:
         archive = opened(cap)
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
+        self.kaggle = Kaggle()
+        self.physionet = PhysioNet(self.shelf)
         self._faults = faults
         self._record = record
         nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
@@ -43,6 +53,9 @@ class Hosts:
             "nbia": self.nbia.answer,
             "nlst": nlst.answer,
             "nbia-api": lambda request, path: self.nbia.answer(request, f"nbia-api/{path}"),
+            "physionet": self.physionet.answer,
+            "kaggle": self.kaggle.answer,
+            "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }
 

@@ -106,6 +106,8 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 BUILTIN = {
     "http": "medfetch.sources.http:Http",
     "idc": "medfetch.sources.idc:Idc",
+    "kaggle": "medfetch.sources.kaggle:Kaggle",
+    "physionet": "medfetch.sources.physionet:PhysioNet",
     "s3": "medfetch.sources.s3:S3",
     "tcia": "medfetch.sources.tcia:Tcia",
 }
