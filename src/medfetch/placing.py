@@ -77,9 +77,10 @@ def move(staged: str, final: str) -> None:
 
 def finish(home: Home, shard: Shard) -> None:
     """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
+    partial, root = f"{home.partial}{os.sep}", f"{home.root}{os.sep}"
     for path, staged in shard.unnamed():
-        if (home.partial / staged).exists():
-            move(str(home.partial / staged), str(home.root / path))
+        if os.path.exists(partial + staged):
+            move(partial + staged, root + path)
 
 
 def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:
