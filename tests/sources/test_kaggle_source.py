@@ -1,0 +1,343 @@
+"""The kaggle source against the sandbox's Kaggle, and the whole way with medfetch itself."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plain_net import PlainNet
+from running import Run
+
+from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, UsageProblem
+from medfetch.planning import matches
+from medfetch.sandbox import Fault, Sandbox
+from medfetch.sandbox.content import Content
+from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
+from medfetch.sources._kaggle import Place, expiry, verdict
+from medfetch.sources.kaggle import SINGLY, Kaggle
+from medfetch.types import Door, RemoteFile, Selection, Unpack
+
+FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}
+MANY = {f"train/{number:04d}.nii": f"slice {number}".encode() for number in range(230)}
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        box.kaggle.dataset("owner/few", FEW, version=3)
+        box.kaggle.dataset("owner/many", MANY, version=2)
+        box.kaggle.dataset("owner/hidden", FEW, private=True)
+        box.kaggle.competition("scans", FEW)
+        box.kaggle.competition("ruled", FEW, entered=False)
+        box.kaggle.competition("phone", FEW, verified=False)
+        yield box
+
+
+@pytest.fixture
+def net(box: Sandbox) -> PlainNet:
+    return PlainNet(Kaggle.traits, kaggle=box.endpoints["kaggle"])
+
+
+@pytest.fixture
+def member(net: PlainNet) -> PlainNet:
+    """With a token."""
+    net.secrets["kaggle"] = f"Bearer {TOKEN}"
+    return net
+
+
+def resolved(net: PlainNet, selection: Selection = Selection(), **locator: Any) -> list[RemoteFile]:  # noqa: B008
+    return list(Kaggle().resolve(locator, net, selection))
+
+
+# -- what people type ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "locator"),
+    [
+        ("owner/few", {"dataset": "owner/few"}),
+        ("owner/few/versions/3", {"dataset": "owner/few", "version": 3}),
+        ("owner/few@3", {"dataset": "owner/few", "version": 3}),
+        ("https://www.kaggle.com/datasets/owner/few", {"dataset": "owner/few"}),
+        ("competitions/scans", {"competition": "scans"}),
+        ("https://www.kaggle.com/c/scans/", {"competition": "scans"}),
+    ],
+)
+def test_names(text: str, locator: dict[str, Any]) -> None:
+    assert Kaggle().locate(text) == locator
+
+
+@pytest.mark.parametrize("text", ["owner", "owner/", "owner/few/more/5", "owner/..", "a b/c", "competitions/"])
+def test_what_is_no_name(text: str) -> None:
+    with pytest.raises(UsageProblem):
+        Kaggle().locate(text)
+
+
+@pytest.mark.parametrize(
+    "locator",
+    [
+        {"dataset": "few"},
+        {"dataset": "owner/few", "version": "3"},
+        {"dataset": "owner/few", "version": 0},
+        {"competition": "scans", "version": 1},
+        {"competition": "owner/scans"},
+        {"dataset": "owner/few", "path": []},
+    ],
+)
+def test_bad_locators(net: PlainNet, locator: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError):
+        resolved(net, **locator)
+
+
+# -- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_a_few_files_are_fetched_singly(net: PlainNet) -> None:
+    files = resolved(net, dataset="owner/few")
+    assert [(file.path, file.size) for file in files] == [(name, len(data)) for name, data in FEW.items()]
+    assert files[1].urls == (
+        f"{net.endpoint('kaggle')}/api/v1/datasets/download/owner/few/train%2Fx%201.nii?datasetVersionNumber=3",
+    )
+    assert files[1].key == "kaggle:owner/few@3/train/x 1.nii"
+
+
+def test_many_files_come_in_one_zip(net: PlainNet) -> None:
+    (file,) = resolved(net, dataset="owner/many", version=2)
+    assert (file.path, file.size, file.unpack) == ("many.zip", None, Unpack("zip"))
+    assert file.urls == (f"{net.endpoint('kaggle')}/api/v1/datasets/download/owner/many?datasetVersionNumber=2",)
+    assert len(net.asked) == 1
+
+
+@pytest.mark.parametrize(("count", "zipped"), [(SINGLY, False), (SINGLY + 1, True)])
+def test_where_the_line_is(box: Sandbox, net: PlainNet, count: int, zipped: bool) -> None:
+    box.kaggle.dataset("owner/line", dict(list(MANY.items())[:count]))
+    assert (resolved(net, dataset="owner/line")[0].unpack is not None) is zipped
+
+
+def test_some_of_many_are_fetched_singly_page_by_page(net: PlainNet) -> None:
+    selection = Selection({"path": ("train/022*",)})
+    files = [file for file in resolved(net, selection, dataset="owner/many") if matches(file, selection)]
+    assert [file.path for file in files] == [f"train/{number:04d}.nii" for number in range(220, 230)]
+    assert len(net.asked) == 3
+    assert "pageToken=200" in net.asked[2]
+
+
+@pytest.mark.parametrize(("path", "count"), [("train", 230), ("train/000?.nii", 10), (["train/0001.nii"], 1)])
+def test_a_recipe_may_want_only_some(net: PlainNet, path: Any, count: int) -> None:
+    assert len(resolved(net, dataset="owner/many", path=path)) == count
+
+
+def test_what_is_not_there_is_an_error_unless_a_selection_asked_for_it(net: PlainNet) -> None:
+    with pytest.raises(UsageProblem, match="of these names"):
+        resolved(net, dataset="owner/many", path="test/*")
+    assert resolved(net, Selection({"path": ("test/*",)}), dataset="owner/many", path="test/*") == []
+
+
+def test_a_competition(member: PlainNet) -> None:
+    files = resolved(member, competition="scans")
+    assert [file.path for file in files] == list(FEW)
+    base = f"{member.endpoint('kaggle')}/api/v1/competitions/data/download/scans"
+    assert [file.urls[0] for file in files[:2]] == [f"{base}/a.csv", f"{base}/train%2Fx%201.nii"]
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"datasetFiles": [{"name": "x"}]}', "[]", "<html>", '{"datasetFiles": [], "nextPageToken": "7"}']
+)
+def test_a_list_that_is_none_is_asked_for_again(box: Sandbox, net: PlainNet, answer: str) -> None:
+    box.add(Fault(match="/list/", body=answer, times=None))
+    with pytest.raises(Retryable):
+        resolved(net, dataset="owner/few", version=3)
+
+
+def test_a_refusal_that_comes_with_200(box: Sandbox, member: PlainNet) -> None:
+    box.add(Fault(match="/list/", body=json.dumps({"code": 403, "message": RULES})))
+    with pytest.raises(AccessRequired) as caught:
+        resolved(member, competition="scans")
+    assert caught.value.steps[0]["at"] == "https://www.kaggle.com/competitions/scans/rules"
+
+
+# -- gates --------------------------------------------------------------------------------------------------------
+
+GATES = [
+    ({"dataset": "owner/few"}, "", Door.OPEN),
+    ({"dataset": "owner/few"}, "Bearer wrong", Door.WRONG_LOGIN),
+    ({"dataset": "owner/hidden"}, "", Door.NO_LOGIN),
+    ({"dataset": "owner/hidden"}, f"Bearer {TOKEN}", Door.OPEN),
+    ({"dataset": "owner/nothing"}, "", Door.ABSENT),
+    ({"competition": "scans"}, "", Door.NO_LOGIN),
+    ({"competition": "scans"}, "Bearer wrong", Door.WRONG_LOGIN),
+    ({"competition": "scans"}, f"Bearer {TOKEN}", Door.OPEN),
+    ({"competition": "ruled"}, f"Bearer {TOKEN}", Door.RULES),
+    ({"competition": "nothing"}, f"Bearer {TOKEN}", Door.UNCLEAR),
+]
+
+
+@pytest.mark.parametrize(("locator", "secret", "door"), GATES)
+def test_the_host_is_asked_beforehand(net: PlainNet, locator: dict[str, Any], secret: str, door: Door) -> None:
+    net.secrets |= {"kaggle": secret} if secret else {}
+    verdict = Kaggle().preflight(locator, net)
+    assert verdict.door is door
+    assert (verdict.at == "https://www.kaggle.com/competitions/ruled/rules") is (door is Door.RULES)
+
+
+@pytest.mark.parametrize(("locator", "secret", "door"), [gate for gate in GATES if gate[2] is not Door.OPEN])
+def test_what_is_shut_is_told_with_the_step_to_take(
+    net: PlainNet, locator: dict[str, Any], secret: str, door: Door
+) -> None:
+    net.secrets |= {"kaggle": secret} if secret else {}
+    with pytest.raises(UsageProblem if door is Door.ABSENT else AccessRequired) as caught:
+        resolved(net, **locator)
+    if isinstance(caught.value, AccessRequired):
+        assert caught.value.steps[0]["at"].startswith("https://www.kaggle.com/")
+    assert "wrong" not in str(vars(caught.value)) or "it is wrong" in str(vars(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "door"),
+    [
+        (RULES, Door.RULES),
+        ("You must verify your phone number first", Door.NOT_APPROVED),
+        ("Required permission 'competitions.get' was not satisfied", Door.UNCLEAR),
+        ("Forbidden", Door.UNCLEAR),
+    ],
+)
+def test_what_kaggle_says(text: str, door: Door) -> None:
+    told = verdict(Refused(f"www.kaggle.com answered 403: {text}", status=403), Place(False, "scans"), True)
+    assert told.door is door
+    assert told.at
+
+
+def test_a_refusal_without_a_reason_names_all_that_it_may_be(member: PlainNet) -> None:
+    file = resolved(member, competition="phone")[0]
+    with pytest.raises(Refused) as caught:
+        Kaggle().link(file.urls[0], member)
+    assert "rules" in caught.value.message and "phone" in caught.value.message
+    assert caught.value.hint == "https://www.kaggle.com/competitions/phone"
+
+
+def test_what_is_not_kaggles_refusal_stays_what_it_is() -> None:
+    with pytest.raises(Refused, match="certificate"):
+        verdict(Refused("www.kaggle.com: its certificate is not valid"), Place(True, "owner/few"), True)
+
+
+# -- links --------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_tells_until_when_it_is_good(box: Sandbox, net: PlainNet) -> None:
+    file = resolved(net, dataset="owner/few")[0]
+    link = Kaggle().link(file.urls[0], net)
+    assert link.url.startswith(f"http://localhost:{box.port}/kaggle/storage/")
+    assert link.credential is None
+    assert link.expires is not None and not link.expired
+    box.kaggle.life = 20
+    assert Kaggle().link(file.urls[0], net).expired
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("X-Goog-Date=20261120T000000Z&X-Goog-Expires=900", 1795133700.0),
+        ("X-Goog-Date=yesterday&X-Goog-Expires=900", None),
+        ("X-Goog-Date=20261120T000000Z", None),
+        ("", None),
+    ],
+)
+def test_expiry(query: str, seconds: float | None) -> None:
+    assert expiry(f"https://storage.googleapis.com/f?{query}") == seconds
+
+
+def test_a_host_that_hands_the_file_out_itself(box: Sandbox, member: PlainNet) -> None:
+    box.add(Fault(match="/download/", status=200, body="data"))
+    url = resolved(member, dataset="owner/few")[0].urls[0]
+    link = Kaggle().link(url, member)
+    assert (link.url, link.credential) == (url, "kaggle")
+
+
+# -- the whole way ------------------------------------------------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".medfetch" not in path.parts
+    }
+
+
+def secrets_seen(box: Sandbox) -> set[str]:
+    """The hosts that a log-in was sent to, and whether it was the storage."""
+    return {entry.target.split("/")[2] for entry in box.log if entry.header("authorization")}
+
+
+@pytest.mark.parametrize("name", ["owner/few", "owner/many", "owner/hidden", "competitions/scans"])
+@pytest.mark.parametrize("environment", [{"KAGGLE_API_TOKEN": TOKEN}, {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}])
+def test_all_of_it(box: Sandbox, run: Run, name: str, environment: dict[str, str]) -> None:
+    receipt = run("get", f"kaggle:{name}", "--json", **environment).last
+    assert tree(Path(receipt["path"])) == (MANY if name == "owner/many" else FEW)
+    assert secrets_seen(box) == {"api"}
+    assert any("/storage/" in entry.target for entry in box.log)
+
+
+def test_public_datasets_need_no_token(box: Sandbox, run: Run) -> None:
+    receipt = run("get", "kaggle:owner/few", "--json").last
+    assert tree(Path(receipt["path"])) == FEW
+    assert {
+        entry["assurance"] for entry in run("verify", "kaggle:owner/few", "--json").lines if "assurance" in entry
+    } <= {"published"}
+
+
+def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> None:
+    box.kaggle.dataset("owner/wrapped", FEW, wrapped=frozenset({"a.csv", "train/x 1.nii"}))
+    receipt = run("get", "kaggle:owner/wrapped", "--json").last
+    assert tree(Path(receipt["path"])) == FEW
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "words"),
+    [
+        ("competitions/ruled", TOKEN, "https://www.kaggle.com/competitions/ruled/rules"),
+        ("competitions/scans", "", "https://www.kaggle.com/settings"),
+        ("competitions/scans", "a-wrong-token", "https://www.kaggle.com/settings"),
+        ("owner/hidden", "", "https://www.kaggle.com/settings"),
+    ],
+)
+def test_what_is_shut_ends_before_a_byte(box: Sandbox, run: Run, name: str, token: str, words: str) -> None:
+    ran = run("get", f"kaggle:{name}", "-vv", code=3, **({"KAGGLE_API_TOKEN": token} if token else {}))
+    assert words in ran.err
+    assert not token or token not in ran.out + ran.err
+    assert box.stats.data_bytes == 0
+
+
+def test_429_is_waited_for_and_not_answered_with_more(box: Sandbox, run: Run) -> None:
+    box.add(Fault(match="/download/", status=429, headers={"Retry-After": "0"}, times=2))
+    receipt = run("get", "kaggle:owner/few", "--json").last
+    assert tree(Path(receipt["path"])) == FEW
+    assert sum(entry.status == 429 for entry in box.log) == 2
+
+
+@pytest.mark.parametrize("uses", [None, 1])
+def test_a_bundle_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run, uses: int | None) -> None:
+    """What was there before is kept: each link is good for one request, and two of these break."""
+    data = random.Random(1).randbytes(6_000_000)
+    box.kaggle.dataset("owner/big", MANY, bundle=Content.of(data))
+    box.kaggle.uses = uses
+    refused = [Fault(match="/storage/")] if uses else []
+    box.add(Fault(match="/storage/", cut=2_000_000), *refused, Fault(match="/storage/", cut=2_500_000))
+    receipt = run("get", "kaggle:owner/big", "--no-unpack", "--json").last
+    assert tree(Path(receipt["path"])) == {"big.zip": data}
+    sent = [entry for entry in box.log if "/storage/" in entry.target]
+    assert [entry.sent for entry in sent if entry.status in (200, 206)] == [2_000_000, 2_500_000, 1_500_000]
+    # Each refusal of an old link led to a new one.
+    assert [entry.status for entry in sent if entry.status >= 400] == ([400, 400] if uses else [])
+    assert sum("/download/" in entry.target for entry in box.log) == (3 if uses else 1)
+
+
+def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, run: Run) -> None:
+    box.add(Fault(match="/storage/.*a.csv", corrupt=3))
+    receipt = run("get", "kaggle:owner/few", "--json").last
+    assert tree(Path(receipt["path"])) == FEW
+    assert sum("a.csv" in entry.target and "/storage/" in entry.target for entry in box.log) == 2
