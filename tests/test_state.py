@@ -32,7 +32,7 @@ from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile, Select
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = cache.home(tmp_path / "cache", "set", None)
-    cache.prepare(home, private=False)
+    cache.prepare(home)
     return home
 
 

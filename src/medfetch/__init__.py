@@ -3,7 +3,7 @@
 The way through the package, in order; nothing flows back:
 
     cli → runner → catalog    a name becomes a Recipe
-                 → requirements  what a person still has to do (before any byte)
+                 → standing   what a person still has to do (before any byte)
                  → sources    a Route becomes RemoteFiles and Groups, lazily
                  → planning   those become shards on disk
                  → engines    shards are worked off, here by a few processes
@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from medfetch.api import get, plan
+    from medfetch.api import access, get, plan
     from medfetch.catalog import load as recipe
     from medfetch.errors import MedfetchError
     from medfetch.types import Recipe
 
-__all__ = ["MedfetchError", "Recipe", "__version__", "get", "plan", "recipe"]
+__all__ = ["MedfetchError", "Recipe", "__version__", "access", "get", "plan", "recipe"]
 
 _HOMES = {
     "MedfetchError": "medfetch.errors:MedfetchError",
     "Recipe": "medfetch.types:Recipe",
+    "access": "medfetch.api:access",
     "get": "medfetch.api:get",
     "plan": "medfetch.api:plan",
     "recipe": "medfetch.catalog:load",

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import catalog, config, runner
+from medfetch import catalog, config, doors, runner, standing
 from medfetch.config import Settings
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
 from medfetch.runner import Wish
 from medfetch.sandbox.child import sandboxed
+from medfetch.standing import Overview
 from medfetch.types import Recipe, Selection
 
 Select = Mapping[str, str | Iterable[str]]
@@ -74,6 +75,21 @@ def plan(
         resolved = _settings(stack, sandbox, settings)
         wish = _wish(select, part, route, limit, refresh)
         return runner.make_plan(_recipe(name, resolved), wish, resolved, _display(False))
+
+
+def access(names: Iterable[str | Recipe], *, check: bool = False, **settings: Any) -> Overview:
+    """What has to be done before some datasets can be had, each step once and in order, and how it stands.
+
+    Args:
+        names: what ``medfetch access`` takes, or Recipes.
+        check: ask the hosts, too, one after the other.
+
+    Raises: MedfetchError; a host that does not answer is no error.
+    """
+    resolved = config.load(**settings)
+    recipes = [_recipe(name, resolved) for name in names]
+    verdicts = doors.ask_all(recipes, resolved, lambda reason: None) if check else {}
+    return standing.overview(recipes, resolved, verdicts)
 
 
 def _recipe(name: str | Recipe, settings: Settings) -> Recipe:

@@ -20,16 +20,17 @@ import functools
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from medfetch.errors import CacheError, DiskFull
+from medfetch.errors import CacheError, DiskFull, UsageProblem
 
 INNER = ".medfetch"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of medfetch (https://bford.info/cachedir/).\n"
@@ -86,8 +87,63 @@ def hosts_folder(cache: Path) -> Path:
     return cache / INNER / "hosts"
 
 
-def prepare(home: Home, *, private: bool) -> None:
-    """Makes the folders of a home; ``private`` (data under an agreement) keeps other users of the machine out.
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who may read a home besides its owner: whoever the umask lets, nobody (``private``), or a group."""
+
+    private: bool = False
+    group: int | None = None
+    """Number of the group that the agreement covers; only with ``private``."""
+
+    @property
+    def folder_mode(self) -> int:
+        # The set-group-ID bit hands the group down to all that is made in there.
+        return 0o700 if self.group is None else 0o2750
+
+    @property
+    def file_mode(self) -> int:
+        return self.folder_mode & 0o666
+
+    @contextmanager
+    def only(self) -> Iterator[None]:
+        """What is made meanwhile, by this process and those that it starts, is for these readers only."""
+        if not self.private:
+            yield
+            return
+        before = os.umask(0o777 & ~self.folder_mode)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+    def admit(self, path: Path) -> None:
+        """Gives one file or folder of a private home to its readers, and takes it from all others."""
+        if self.group is not None:
+            os.chown(path, -1, self.group)
+        path.chmod(self.folder_mode if path.is_dir() else self.file_mode)
+
+
+EVERYBODY = Readers()
+
+
+def group_number(name: str) -> int:
+    """Raises: UsageProblem where there is no such group, or this user is not in it."""
+    import grp
+
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise UsageProblem(f"there is no group {name!r} on this machine", hint="see the setting `groups`") from None
+    if number not in (os.getegid(), *os.getgroups()):
+        raise UsageProblem(
+            f"you are not in the group {name!r}, which is to read what comes under the agreement",
+            hint="ask whoever manages the machine, or take it out of the setting `groups`",
+        )
+    return number
+
+
+def prepare(home: Home, readers: Readers = EVERYBODY) -> None:
+    """Makes the folders of a home; where other readers had been let in before, they are shut out.
 
     Raises: CacheError where the cache cannot be written.
     """
@@ -97,15 +153,31 @@ def prepare(home: Home, *, private: bool) -> None:
         tag = cache / "CACHEDIR.TAG"
         if not tag.exists():
             tag.write_text(TAG)
-        home.root.parent.mkdir(exist_ok=True)
-        home.root.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
-        if private:
-            home.root.chmod(0o700)
-        for folder in (home.inner, home.plans, home.partial):
-            folder.mkdir(exist_ok=True)
         hosts_folder(cache).mkdir(parents=True, exist_ok=True)
+        home.root.parent.mkdir(exist_ok=True)
+        with readers.only():
+            home.root.mkdir(exist_ok=True)
+            if readers.private:
+                _close(home.root, readers)
+            for folder in (home.inner, home.plans, home.partial):
+                folder.mkdir(exist_ok=True)
     except OSError as error:
         raise unusable(cache, error) from error
+
+
+def _close(root: Path, readers: Readers) -> None:
+    """Gives a folder and all that is in it to its readers, where it is not theirs alone."""
+    now = root.stat()
+    if stat.S_IMODE(now.st_mode) == readers.folder_mode and readers.group in (None, now.st_gid):
+        return
+    root.chmod(0o700)  # Nobody comes in while it is being done.
+    for folder, _, files in os.walk(root):
+        for path in (*(Path(folder, name) for name in files), Path(folder)):
+            # Another medfetch at work may have moved it.
+            with suppress(FileNotFoundError):
+                if path != root:
+                    readers.admit(path)
+    readers.admit(root)
 
 
 def remove_if_empty(home: Home) -> None:

@@ -8,6 +8,7 @@ not know what is fetched, nor by which client.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +77,11 @@ class _Host:
     """One host, as seen from one process."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        if not home.exists():
+            home.mkdir(exist_ok=True)
+            # Limits are shared by all who share the cache, also while data are fetched that are one person's.
+            home.chmod(stat.S_IMODE(home.parent.stat().st_mode))
         self._home, self._pause, self._hunger = home, home / "pause", home / "hungry"
         self._changed = threading.Condition()
         self._free: list[Slot] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from medfetch import __version__, cache
+from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
@@ -20,8 +22,13 @@ def of_plan(plan: Plan) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def write(plan: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]) -> dict[str, Any]:
-    """Writes the receipt of a complete plan, beside the plan and as the home's latest; returns it."""
+def write(
+    plan: Plan, ledger: Ledger, settings: Settings, failovers: list[Event], agreements: list[Agreement]
+) -> dict[str, Any]:
+    """Writes the receipt of a complete plan, beside the plan and as the home's latest; returns it.
+
+    ``agreements`` are those that it rests on.
+    """
     files, size = 0, 0
     assurance: Counter[str] = Counter()
     origins: dict[tuple[str, str], list[int]] = {}
@@ -55,6 +62,7 @@ def write(plan: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]
         "limit": header["limit"],
         "parts": sorted(header["parts"]),
         "licence": header["licence"],
+        "agreements": [asdict(agreement) for agreement in agreements],
         "cite": header["cite"],
         "recipe": header["recipe"],
         "plan": plan.id,

@@ -1,71 +1,107 @@
-"""What a person still has to do before bytes may flow. It must not know sources or the network."""
+"""What a person has to do before bytes may flow, and in which order. It must not know this machine or the network."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from medfetch import credentials
-from medfetch.config import Settings
-from medfetch.errors import AccessRequired
-from medfetch.types import Part, Recipe, Requirement, Route
+from medfetch.types import Level, Part, Recipe, Requirement
+
+WORDS = {
+    "a": 1, "an": 1, "every": 1, "each": 1, "per": 1, "one": 1, "two": 2, "couple": 2, "three": 3, "few": 3, "four": 4,
+    "several": 5, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
+}  # fmt: skip
+DAYS = {"minute": 0.0, "hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0, "year": 365.0}
+NUMBER = rf"\d[\d,.]*|\b(?:{'|'.join(WORDS)})\b"
+SPAN = re.compile(
+    rf"({NUMBER})(?:\s*(?:-|–|to|or)\s*({NUMBER}))?\s+(?:of\s+|working\s+|business\s+)*({'|'.join(DAYS)})s?\b",
+    re.IGNORECASE,
+)
+SOMEBODY_DECIDES = {"application": 7.0, "approval": 7.0, "payment": 7.0}
+"""Days that a step of unknown wait is taken for, to put it in order and for nothing else."""
 
 
 def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
-    """The steps for a recipe's parts, each once: the recipe's own, then those of each part's first route."""
-    found: dict[str, Requirement] = {step.name: step for step in recipe.access.requires}
+    """The steps for a recipe's parts, each once: the recipe's own, then those of each part's first route.
+
+    Terms that no step speaks of, and log-ins of single addresses, are steps too.
+    """
+    found = {step.name: step for step in recipe.access.requires}
     for part in parts:
         for route in part.routes[:1]:
             found.update({step.name: step for step in route.requires})
+            found.update({step.name: step for step in _logins(route.locator)})
+    if recipe.access.level == Level.TERMS and all(step.kind != "terms" for step in found.values()):
+        agree = "Read the terms of use, and agree to them or leave the data."
+        at = recipe.access.terms or recipe.homepage
+        found[f"{recipe.id}-terms"] = Requirement(f"{recipe.id}-terms", "terms", agree, at)
     return list(found.values())
 
 
-def check(recipe: Recipe, parts: Iterable[Part], routes: Mapping[str, list[Route]], settings: Settings) -> None:
-    """Lets a run begin, or says what is missing.
+def chosen(recipe: Recipe) -> list[Part]:
+    """The parts that are meant where nobody names any."""
+    return [part for part in recipe.parts if part.default] or list(recipe.parts)
 
-    Raises: AccessRequired with every open step; nothing was downloaded.
-    """
-    parts = list(parts)
-    pending = [as_dict(step) for step in steps(recipe, parts)]
-    pending += [_login_step(host, settings) for host in _hosts_with_login(routes) if not _has_login(host, settings)]
-    if pending:
-        raise AccessRequired(
-            f"{recipe.id}: {len(pending)} step{'s' if len(pending) > 1 else ''} to take before it can be downloaded",
-            steps=pending,
-            hint=recipe.access.terms and f"the terms: {recipe.access.terms}",
-        )
-    closed = [part.name for part in parts if not routes.get(part.name)]
-    if closed or not parts:
-        raise AccessRequired(
-            f"{recipe.id}{': ' + ', '.join(closed) if parts else ''} cannot be fetched by program",
-            steps=[],
-            hint=recipe.homepage and f"see {recipe.homepage}",
-        )
+
+def _logins(locator: Mapping[str, Any]) -> Iterable[Requirement]:
+    """The log-ins of an ``http`` route's files."""
+    for file in locator.get("files", ()):
+        if file.get("auth") == "basic":
+            for each in file.get("pieces", [file]):
+                for url in each["url"] if isinstance(each["url"], list) else [each["url"]]:
+                    yield _login(str(urlsplit(url).hostname))
+
+
+def _login(host: str) -> Requirement:
+    line = f"machine {host} login USER password PASSWORD"
+    do = f"Sign up there, and add a line to ~/.netrc (mode 600): {line}"
+    return Requirement(f"login-{host}", "account", do, f"https://{host}", credential=f"netrc:{host}")
+
+
+def in_order(steps: Iterable[Requirement]) -> list[Requirement]:
+    """Each after those that it waits for; otherwise first whatever the longest wait hangs on."""
+    left = list(dict.fromkeys(steps))
+    longest = {step: _longest(step, left) for step in left}
+    done: list[Requirement] = []
+    while left:
+        waiting = {step.name for step in left}
+        ready = [step for step in left if not waiting & set(step.after)] or left
+        done.append(max(ready, key=longest.__getitem__))  # of equals the first
+        left.remove(done[-1])
+    return done
+
+
+def _longest(step: Requirement, all_steps: list[Requirement]) -> float:
+    """Days from the beginning of a step to the end of the last that hangs on it."""
+    wait = days(step.wait)
+    own = SOMEBODY_DECIDES.get(step.kind, 0.0) if wait is None else wait
+    others = [each for each in all_steps if each is not step]
+    return own + max((_longest(each, others) for each in others if step.name in each.after), default=0.0)
+
+
+def days(text: str | None) -> float | None:
+    """The longest span of time that a text such as "2-4 weeks" speaks of, in days; None where it speaks of none."""
+    return max(_spans(text), default=None)
+
+
+def good_for(lapses: str | None) -> float | None:
+    """The shortest span of time of such a text: nobody shall be told that an agreement is good for longer."""
+    return min(_spans(lapses), default=None)
+
+
+def _spans(text: str | None) -> list[float]:
+    return [_number(last or first) * DAYS[unit.lower()] for first, last, unit in SPAN.findall(text or "")]
+
+
+def _number(text: str) -> float:
+    return float(WORDS[text.lower()] if text.lower() in WORDS else text.replace(",", "").rstrip("."))
 
 
 def as_dict(step: Requirement) -> dict[str, Any]:
     """A requirement for people's scripts; what is unknown says so."""
     return {
         "name": step.name, "kind": step.kind, "do": step.do, "at": step.at or "unknown", "wait": step.wait or "unknown",
+        "sign": step.sign or "unknown", "lapses": step.lapses or "unknown",
     }  # fmt: skip
-
-
-def _hosts_with_login(routes: Mapping[str, list[Route]]) -> list[str]:
-    hosts: dict[str, None] = {}
-    for first in (routes_of_part[0] for routes_of_part in routes.values() if routes_of_part):
-        for file in first.locator.get("files", ()):
-            if file.get("auth") == "basic":
-                for each in file.get("pieces", [file]):
-                    urls = each["url"] if isinstance(each["url"], list) else [each["url"]]
-                    hosts.update({str(urlsplit(url).hostname): None for url in urls})
-    return list(hosts)
-
-
-def _has_login(host: str, settings: Settings) -> bool:
-    return credentials.find(f"netrc:{host}", settings) is not None
-
-
-def _login_step(host: str, settings: Settings) -> dict[str, Any]:
-    do = f"add a line to {settings.netrc} (mode 600): machine {host} login USER password PASSWORD"
-    return {"name": f"login-{host}", "kind": "account", "do": do, "at": f"https://{host}", "wait": "unknown"}

@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from medfetch import cache, connections, leases, placing, planning, receipt, requirements, sources
-from medfetch.cache import Home
+from medfetch import cache, connections, doors, leases, placing, planning, receipt, sources, standing
+from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
 from medfetch.errors import DiskFull, Incomplete, RecipeError, Refused, Retryable, Unreachable, UsageProblem
@@ -29,7 +29,7 @@ from medfetch.planning import Plan
 from medfetch.progress import Display, Event, amount, counted, human
 from medfetch.shard import ShardJob
 from medfetch.state import Shard
-from medfetch.types import Entry, Part, Recipe, RemoteFile, Route, Selection
+from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
 
 INDEX = "idc-index-data"
 POLL = 0.5
@@ -59,31 +59,59 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
 
     Raises: AccessRequired, UsageProblem, Unreachable, CacheError, DiskFull.
     """
-    parts = _chosen_parts(recipe, wish)
-    routes = {part.name: _chosen_routes(part, wish) for part in parts}
-    requirements.check(recipe, parts, routes, settings)
+    parts = [replace(part, routes=tuple(_chosen_routes(part, wish))) for part in _chosen_parts(recipe, wish)]
+    routes = {part.name: list(part.routes) for part in parts}
     home = home_of(recipe, settings)
     plan_id = planning.identity(recipe, routes, wish.selection, wish.archives)
     found = planning.load(home, plan_id)
-    if found and not wish.refresh:
+    fresh = found is None or wish.refresh
+    _check_access(recipe, parts, settings, display, found, fresh)
+    if found and not fresh:
         return found
     for ways in routes.values():
         _check_facets(ways[0], wish.selection)
-    _prepare(recipe, home)
+    readers = readers_of(recipe, settings)
+    cache.prepare(home, readers)
     entries = _entries(routes, wish, settings, display)
     try:
-        return planning.build(
-            home, plan_id, entries, wish.selection,
-            header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
-        )  # fmt: skip
+        with readers.only():
+            return planning.build(
+                home, plan_id, entries, wish.selection,
+                header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
+            )  # fmt: skip
     except RecipeError as error:
         raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
     finally:
         cache.remove_if_empty(home)
 
 
-def _prepare(recipe: Recipe, home: Home) -> None:
-    cache.prepare(home, private=recipe.access.level not in ("open", "account"))
+def _check_access(
+    recipe: Recipe, parts: list[Part], settings: Settings, display: Display, found: Plan | None, fresh: bool
+) -> None:
+    """Raises AccessRequired before a byte; the host is asked only where it is about to be asked for a plan anyway."""
+
+    def ask() -> Verdict | None:
+        if fresh and not settings.offline:
+            return doors.ask(parts, settings, _teller(display, recipe.id))
+        return None
+
+    held = found is not None and not fresh and receipt.of_plan(found) is not None
+    standing.check(recipe, parts, settings, ask=ask if doors.can_ask(parts) else None, held=held)
+
+
+def readers_of(recipe: Recipe, settings: Settings) -> Readers:
+    """Who may read a dataset: under an agreement, only whoever it covers.
+
+    Raises: UsageProblem where the settings name a group that cannot be used.
+    """
+    ways = [route.source for part in recipe.parts for route in part.routes]
+    # Without a recipe nobody says that it is open, if its host is one with gates.
+    gated = recipe.name == recipe.origin and doors.can_ask(recipe.parts)
+    if recipe.access.level in (Level.OPEN, Level.ACCOUNT) and not gated:
+        return cache.EVERYBODY
+    named = {settings.groups.get(recipe.id) or settings.groups.get(source) for source in ways}
+    group = named.pop() if len(named) == 1 else None
+    return Readers(private=True, group=cache.group_number(group) if group else None)
 
 
 def _retire(made: Plan | None, display: Display) -> None:
@@ -209,8 +237,9 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
     """
     if there := _read_only(made):
         return there
-    _prepare(recipe, made.home)
-    with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
+    readers = readers_of(recipe, settings)
+    cache.prepare(made.home, readers)
+    with readers.only(), working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         tallies = reconcile(made, ledger)
         content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_here": tallies["files_here"]}
         display.say("plan", content, describe(recipe, made, tallies))
@@ -228,7 +257,8 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
                 tallies = reconcile(made, ledger, look=False)
         if tallies["done"] < tallies["entries"]:
             raise _incomplete(recipe, made, tallies)
-        return receipt.write(made, ledger, settings, failovers)
+        parts = [part for part in recipe.parts if part.name in made.header["parts"]]
+        return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
 
 
 def _read_only(made: Plan) -> dict[str, Any] | None:

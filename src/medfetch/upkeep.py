@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medfetch import cache, entries, leases, placing, planning, receipt, verify
-from medfetch.cache import Home
+from medfetch.cache import Home, Readers
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
 from medfetch.ledger import Ledger, Placed
@@ -193,32 +193,44 @@ def forget(home: Home, findings: list[Finding]) -> None:
             path.unlink()
 
 
-def copy_to(made: Plan, target: Path) -> int:
+def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int:
     """Places a complete plan's files in another folder, by hard link where that works; returns their number.
+
+    There, too, they are for ``readers`` only; a folder that is there already stays as open as it is.
 
     Raises: CacheError, also where another file is in the way; DiskFull.
     """
     count = 0
-    with cache.disk_errors(target), closing(Ledger(made.home.ledger)) as ledger:
+    with cache.disk_errors(target), readers.only(), closing(Ledger(made.home.ledger)) as ledger:
         for file in ledger.files_of_plan(made.shards):
-            _copy(made.home.root / file.path, target / file.path, file)
+            _copy(made.home.root / file.path, target / file.path, file, readers)
             count += 1
     return count
 
 
-def _copy(source: Path, final: Path, file: Placed) -> None:
+def _copy(source: Path, final: Path, file: Placed, readers: Readers) -> None:
     if final.exists():
         if not final.samefile(source) and (final.is_dir() or hash_file(final).sha256 != file.sha256):
             raise CacheError(f"{final} is in the way", hint="move it away, or give another folder with --to")
         return
-    final.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(final.parent, readers)
     temporary = final.with_name(f".{file.sha256}.medfetch")
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
     except OSError:
         shutil.copyfile(source, temporary)
+        if readers.private:
+            readers.admit(temporary)
     temporary.replace(final)
+
+
+def _make_folder(folder: Path, readers: Readers) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent, readers)
+        folder.mkdir(exist_ok=True)
+        if readers.private:
+            readers.admit(folder)
 
 
 def remove(home: Home) -> None:

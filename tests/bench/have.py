@@ -31,7 +31,7 @@ def everything(cache: Path, *, links: bool) -> dict[str, float]:
     """Makes all files of the one plan in a cache, as ``links`` to a few where there are too many for inodes of their
     own; seconds spent on the files and on writing them down."""
     (home,) = homes(cache)
-    prepare(home, private=False)
+    prepare(home)
     (made,) = planning.all_of(home)
     spent = {"files": 0.0, "written_down": 0.0}
     with closing(Ledger(home.ledger)) as ledger:

@@ -14,6 +14,8 @@ VERBS = {
     "plan": "show what get would fetch",
     "list": "list and search the recipes",
     "info": "show one dataset: what it is, how it is obtained, where each fact was read",
+    "access": "show what has to be requested, where, how long it takes, and which of it is done",
+    "agree": "record that you agree to a dataset's terms",
     "status": "show what is in the cache",
     "verify": "read every byte again; --repair fetches what is wrong",
     "path": "print where a dataset is; exit 1 if it is not complete",

@@ -68,7 +68,7 @@ def _get_one(
     receipt: dict[str, Any] = runner.get(recipe, wish, settings, display)
     if to is not None:
         made = runner.make_plan(recipe, wish, settings, display)
-        count = upkeep.copy_to(made, to)
+        count = upkeep.copy_to(made, to, runner.readers_of(recipe, settings))
         session.note(f"{count:,} files placed in {to}")
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in receipt["assurance"].items())
     display.say(

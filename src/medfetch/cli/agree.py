@@ -1,0 +1,141 @@
+"""``medfetch agree``."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import sys
+from dataclasses import asdict
+
+import click
+
+from medfetch import agreements, catalog, requirements
+from medfetch.agreements import Agreement
+from medfetch.cli.common import Session, with_session
+from medfetch.errors import UsageProblem
+from medfetch.types import Recipe, Requirement
+
+SOON = 60
+"""Days before the end of an agreement in which it is pointed out."""
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command("agree")
+@click.argument("name", required=False)
+@click.option("--step", "names", multiple=True, help="A step that you have taken, in place of the terms (repeatable).")
+@click.option("--until", type=DAY, metavar="DATE", help="The last day on which it is good, where the terms say so.")
+@click.option("--agreed-on", type=DAY, metavar="DATE", help="When it was agreed to, elsewhere; with --as, for scripts.")
+@click.option("--as", "person", help="Who agreed: a person's name.")
+@click.option("--list", "listing", is_flag=True, help="What was agreed to, and what lapses within 60 days.")
+@with_session
+def command(
+    session: Session, name: str | None, names: tuple[str, ...], until: datetime.datetime | None,
+    agreed_on: datetime.datetime | None, person: str | None, listing: bool,
+) -> None:  # fmt: skip
+    """Record that you agree to a dataset's terms, or that you have taken another step of it.
+
+    It asks, and needs a terminal for that; --yes does not answer. A script can only write down what a person agreed to
+    before: it has to name that person and the day.
+    """
+    if listing:
+        _list(session)
+        return
+    if name is None:
+        raise UsageProblem("no dataset was named", hint="medfetch agree --list shows what was agreed to")
+    if (agreed_on is None) != (person is None):
+        raise UsageProblem("--agreed-on and --as go together", hint="who agreed, and on which day")
+    recipe = catalog.load(name, session.settings.recipes)
+    steps = _steps(recipe, names)
+    if not steps:
+        session.note(f"{recipe.id}: no step is about terms; --step NAME records another (medfetch access {name})")
+        return
+    date = agreed_on.date() if agreed_on else agreements.today()
+    if date > agreements.today():
+        raise UsageProblem(f"--agreed-on {date} is in the future", hint="the day on which the person agreed")
+    digest = None
+    if agreed_on is None:
+        digest = _ask_for(session, recipe, steps)
+        person = _ask(session, steps)
+    assert person
+    recorded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    new = [
+        Agreement(
+            recipe.id, step.name, step.kind, person, date.isoformat(), recorded, step.at,
+            digest if step.kind == "terms" else None,
+            until.date().isoformat() if until else agreements.expiry(step, date),
+        )
+        for step in steps
+    ]  # fmt: skip
+    agreements.record(new, session.settings)
+    for each in new:
+        session.out({"event": "agreement", **asdict(each)}, _sentence(each))
+
+
+def _steps(recipe: Recipe, names: tuple[str, ...]) -> list[Requirement]:
+    """The steps that are meant: those named, else all that are about terms.
+
+    Raises: UsageProblem.
+    """
+    known = {step.name: step for step in requirements.steps(recipe, recipe.parts)}
+    for name in names:
+        if name not in known:
+            raise UsageProblem(f"{recipe.id} has no step {name!r}", hint=f"its steps: {', '.join(known) or 'none'}")
+        if secret := known[name].credential:
+            raise UsageProblem(
+                f"{name!r} is done when the secret {secret!r} is on this machine: nobody's word stands for that",
+                hint="medfetch login",
+            )
+    return [step for step in known.values() if (step.name in names if names else step.kind == "terms")]
+
+
+def _ask_for(session: Session, recipe: Recipe, steps: list[Requirement]) -> str | None:
+    """Shows what is asked for; the digest of the terms' text, where it could be shown, too."""
+    if not sys.stdin.isatty():
+        raise UsageProblem(
+            "only a person can agree, and here is no terminal to ask at",
+            hint="run it in one; a script may record what a person agreed to before: --agreed-on DATE --as PERSON",
+        )
+    click.echo(f"{recipe.name} ({recipe.id})", err=True)
+    text = None
+    if recipe.access.terms:
+        click.echo(f"terms: {recipe.access.terms}", err=True)
+        if any(step.kind == "terms" for step in steps) and not session.settings.offline:
+            # With it comes the network.
+            from medfetch import doors
+
+            text = doors.terms(recipe.access.terms, session.settings)
+        if text:
+            click.echo(f"\n{text}\n", err=True)
+    for step in steps:
+        click.echo(f"{step.name}: {step.do}\n  {step.at or 'where: unknown'}", err=True)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text else None
+
+
+def _ask(session: Session, steps: list[Requirement]) -> str:
+    """The name of the person who says yes. Raises: UsageProblem where they do not."""
+    past = agreements.read(session.settings)
+    person: str = click.prompt("Your name", default=past[-1].person if past else None, err=True)
+    terms = all(step.kind == "terms" for step in steps)
+    question = "Have you read the terms, and do you agree to them?" if terms else "Have you done this?"
+    if not click.confirm(question, default=False, err=True):
+        raise UsageProblem("nothing was recorded")
+    return person.strip()
+
+
+def _list(session: Session) -> None:
+    latest = {(each.dataset, each.step): each for each in agreements.read(session.settings)}
+    soon = (agreements.today() + datetime.timedelta(SOON)).isoformat()
+    lapsing = 0
+    for each in latest.values():
+        word = "lapsed" if each.lapsed else "lapses soon" if each.expires and each.expires <= soon else "good"
+        lapsing += word != "good"
+        session.out({"event": "agreement", **asdict(each), "state": word}, f"{_sentence(each)}: {word}")
+    if lapsing:
+        session.note(f"{lapsing} of {len(latest)} lapsed or lapse within {SOON} days: medfetch agree NAME renews")
+    if not latest:
+        session.note("nothing was agreed to yet")
+
+
+def _sentence(each: Agreement) -> str:
+    until = f", good until {each.expires}" if each.expires else ""
+    return f"{each.dataset}: {each.step}, {each.person}, {each.date}{until}"

@@ -1,0 +1,234 @@
+"""Which steps are taken, as far as this machine and the hosts know. It must not know sources or the network.
+
+A step is met if the host said so, declared if the person did (``agreements``), present if its secret is here
+(``credentials``), lapsed if it was declared and is over; missing if medfetch knows that it is not taken, else unknown.
+Terms are agreed to by a person, on record: no host's answer stands for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from medfetch import agreements, credentials, requirements
+from medfetch.agreements import PERSONAL, Agreement
+from medfetch.config import Settings
+from medfetch.errors import AccessRequired, MedfetchError
+from medfetch.types import Door, Part, Recipe, Requirement, Verdict
+
+
+class State(StrEnum):
+    """How a step stands; the surer first."""
+
+    MET = "met"
+    DECLARED = "declared"
+    PRESENT = "present"
+    LAPSED = "lapsed"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+DONE = (State.MET, State.DECLARED, State.PRESENT)
+SURE = list(State)
+NO_LOGIN = (Door.NO_LOGIN, Door.WRONG_LOGIN)
+NOT_YET = (Door.NOT_APPROVED, Door.RULES, Door.PENDING)
+SHUT = (*NO_LOGIN, *NOT_YET, Door.AGENT, Door.UNCLEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A step, how it stands, and the datasets that it opens."""
+
+    step: Requirement
+    state: State
+    opens: tuple[str, ...]
+    said: str = ""
+    """Who says so, and why, for a person."""
+    trouble: MedfetchError | None = None
+    """A file with secrets that cannot be used."""
+
+    @property
+    def done(self) -> bool:
+        return self.state in DONE
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **requirements.as_dict(self.step), "after": list(self.step.after), "state": self.state.value,
+            "said": self.said, "opens": list(self.opens),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A dataset, and what is between it and the person."""
+
+    dataset: str
+    steps: tuple[str, ...]
+    """All its steps, by name."""
+    to_take: tuple[str, ...]
+    """Those that are not taken yet."""
+    verdict: Verdict | None = None
+    """What its host said, where it was asked."""
+    note: str = ""
+    """What no step tells: that there is no recipe, or no way by program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Several datasets: each step once, in the order in which they are best taken."""
+
+    steps: tuple[Standing, ...]
+    datasets: tuple[Prospect, ...]
+
+
+def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[str, Verdict] | None = None) -> Overview:
+    """The union of the steps for the default parts of some datasets; ``verdicts`` are hosts' answers by dataset.
+
+    Raises: UsageProblem where the ledger of agreements is broken.
+    """
+    ledger, told = agreements.read(settings), verdicts or {}
+    datasets = {recipe.id: recipe for recipe in recipes}
+    own = {
+        name: of_dataset(recipe, requirements.chosen(recipe), settings, ledger, told.get(name))
+        for name, recipe in datasets.items()
+    }
+    merged: dict[Requirement, Standing] = {}
+    for each in (standing for standings in own.values() for standing in standings):
+        before = merged.get(each.step)
+        merged[each.step] = _merged(before, each) if before else each
+    prospects = []
+    for name, recipe in datasets.items():
+        mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
+        to_take = tuple(each.step.name for each in mine if not each.done)
+        steps = tuple(each.step.name for each in mine)
+        prospects.append(Prospect(name, steps, to_take, told.get(name), _note(recipe)))
+    return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
+
+
+def _merged(one: Standing, other: Standing) -> Standing:
+    """One step of two datasets: what a person has, all datasets know of; else the least that is true of all counts."""
+    better, worse = sorted((one, other), key=lambda each: SURE.index(each.state))
+    kept = better if one.step.kind in PERSONAL else worse
+    said = kept.said
+    if better.state != worse.state and kept is worse:
+        said = f"{better.state} for {', '.join(better.opens)}" + (f"; {said}" if said else "")
+    return replace(kept, opens=(*one.opens, *other.opens), said=said)
+
+
+def _note(recipe: Recipe) -> str:
+    if recipe.name == recipe.origin:
+        return "there is no recipe: what it needs is not known"
+    if not any(part.routes for part in recipe.parts):
+        return "no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else "")
+    return ""
+
+
+def of_dataset(
+    recipe: Recipe, parts: Iterable[Part], settings: Settings, ledger: Sequence[Agreement], verdict: Verdict | None
+) -> list[Standing]:
+    """How the steps of a recipe's parts stand."""
+    steps = requirements.in_order(requirements.steps(recipe, parts))
+    standings = {step.name: _told(_here(step, recipe.id, settings, ledger), verdict) for step in steps}
+    # A step that others wait for must have been taken once one of those is.
+    for step in reversed(steps):
+        later = standings[step.name]
+        for name in step.after if later.done else ():
+            before = standings.get(name)
+            if before and before.state == State.UNKNOWN and before.step.kind != "terms":
+                standings[name] = replace(before, state=later.state, said=f"it comes before {step.name}")
+    return list(standings.values())
+
+
+def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[Agreement]) -> Standing:
+    """What this machine knows of a step."""
+    opens = (dataset,)
+    if step.credential:
+        try:
+            found = credentials.find(step.credential, settings)
+        except MedfetchError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            return Standing(step, State.MISSING, opens, f"{error.message}{hint}", error)
+        said = "" if found else f"the secret {step.credential!r} is not on this machine"
+        return Standing(step, State.PRESENT if found else State.MISSING, opens, said)
+    if word := agreements.for_step(step, dataset, ledger):
+        if word.lapsed:
+            return Standing(step, State.LAPSED, opens, f"{word.person}, {word.date}; good until {word.expires}")
+        until = f", good until {word.expires}" if word.expires else ""
+        return Standing(step, State.DECLARED, opens, f"{word.person}, {word.date}{until}")
+    return Standing(step, State.MISSING if step.kind == "terms" else State.UNKNOWN, opens)
+
+
+def _told(standing: Standing, verdict: Verdict | None) -> Standing:
+    """The same after the host has spoken."""
+    if verdict is None or standing.step.kind == "terms":
+        return standing
+    login = standing.step.credential is not None
+    if verdict.door == Door.OPEN or (verdict.door in NOT_YET and login):
+        return replace(standing, state=State.MET, said="the host accepts it" if login else "the host lets you in")
+    asked_for = {Door.RULES: ("join",)}.get(verdict.door, ("training", "application", "approval", "join", "payment"))
+    if (verdict.door in NO_LOGIN and login) or (verdict.door in NOT_YET and standing.step.kind in asked_for):
+        return replace(standing, state=State.MISSING, said=verdict.said)
+    return standing
+
+
+def check(
+    recipe: Recipe, parts: Sequence[Part], settings: Settings, *, ask: Callable[[], Verdict | None] | None, held: bool
+) -> None:
+    """Lets a run begin, or says what is missing.
+
+    ``ask`` asks the host, where it can be asked and should; ``held`` says that all is here already, so that only
+    what was agreed to matters.
+    Raises: AccessRequired with every open step; nothing was downloaded. UsageProblem for a file that cannot be used.
+    """
+    ledger = agreements.read(settings)
+    standings = of_dataset(recipe, parts, settings, ledger, None)
+    if held:
+        standings = [each for each in standings if each.step.kind == "terms" or each.state == State.LAPSED]
+    for each in standings:
+        if each.trouble:
+            raise each.trouble
+    to_take = [each for each in standings if not each.done]
+    if to_take and (ask is None or any(each.state != State.UNKNOWN for each in to_take)):
+        raise _required(recipe, to_take)
+    closed = [part.name for part in parts if not part.routes]
+    if closed or not parts:
+        raise AccessRequired(
+            f"{recipe.id}{': ' + ', '.join(closed) if parts else ''} cannot be fetched by program",
+            steps=[],
+            hint=recipe.homepage and f"see {recipe.homepage}",
+        )
+    verdict = ask() if ask and not held else None
+    if verdict and verdict.door in SHUT:
+        standings = of_dataset(recipe, parts, settings, ledger, verdict)
+        raise _required(recipe, [each for each in standings if not each.done], verdict)
+
+
+def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None = None) -> AccessRequired:
+    steps = [each.as_dict() for each in to_take]
+    if verdict and not steps:
+        step = Requirement(verdict.door.value.replace(" ", "-"), "approval", verdict.said, verdict.at)
+        steps = [Standing(step, State.MISSING, (recipe.id,)).as_dict()]
+    count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} to take before it can be downloaded"
+    hint = None
+    if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
+        where = recipe.access.terms or terms.at
+        hint = f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
+    elif other := next((each.step for each in to_take if not each.step.credential), None):
+        hint = f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
+    return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
+
+
+def rests_on(recipe: Recipe, parts: Iterable[Part], settings: Settings) -> list[Agreement]:
+    """The records of agreements under which a dataset is had."""
+    ledger = agreements.read(settings)
+    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, parts))
+    return [each for each in found if each and not each.lapsed]
+
+
+def lapsed(recipe: Recipe, settings: Settings) -> list[Agreement]:
+    """The records of a dataset that are over."""
+    ledger = agreements.read(settings)
+    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, recipe.parts))
+    return [each for each in found if each and each.lapsed]
