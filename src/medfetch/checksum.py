@@ -9,11 +9,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from medfetch.errors import RecipeError
 from medfetch.types import Checksum
 
 HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+GIT_BLOB = re.compile(r"git-sha1-([0-9]+)")
+"""Git's id of a file: the SHA-1 of its length and its bytes. The length comes first, so it is part of the name."""
 BLOCK = 1 << 20
 """Bytes read at once when a file on disk is hashed."""
 
@@ -33,13 +36,28 @@ def parse(text: str) -> Checksum:
     return Checksum(algorithm, digest)
 
 
+def git_blob(digest: str, size: int) -> Checksum:
+    """The checksum that a git blob id is, of a file of ``size`` bytes.
+
+    Raises: RecipeError where it is no SHA-1.
+    """
+    return Checksum(f"git-sha1-{size}", parse(f"sha1:{digest}").hex)
+
+
+def _started(algorithm: str) -> Any:
+    """A hash of hashlib's that has taken in what comes before the file's bytes."""
+    if found := GIT_BLOB.fullmatch(algorithm):
+        return hashlib.sha1(f"blob {found[1]}\0".encode(), usedforsecurity=False)
+    return hashlib.new(algorithm)
+
+
 class Hasher:
     """SHA-256 of a stream, and whatever other algorithms its published checksums need."""
 
     def __init__(self, published: Iterable[Checksum] = ()) -> None:
         self.published = tuple(published)
         self.length = 0
-        self._hashes = {name: hashlib.new(name) for name in {"sha256", *(c.algorithm for c in self.published)}}
+        self._hashes = {name: _started(name) for name in {"sha256", *(c.algorithm for c in self.published)}}
 
     def update(self, data: bytes | memoryview) -> None:
         self.length += len(data)

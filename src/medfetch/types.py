@@ -38,7 +38,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """A digest and its algorithm (a hashlib name); written ``md5:70e2…``."""
+    """A digest and its algorithm (a hashlib name, or ``git-sha1-SIZE``); written ``md5:70e2…``."""
 
     algorithm: str
     hex: str

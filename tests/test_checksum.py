@@ -1,0 +1,41 @@
+"""Digests: those that git knows files by."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from medfetch.checksum import Hasher, git_blob, hash_file
+from medfetch.errors import RecipeError
+from medfetch.types import Checksum
+
+HELLO = "ce013625030ba8dba906f756967f9e9ca394464a"
+"""``git hash-object`` of "hello" and a line feed."""
+
+
+def test_a_git_blob_id_is_checked_as_git_makes_it(tmp_path: Path) -> None:
+    hasher = Hasher([git_blob(HELLO.upper(), 6)])
+    for piece in (b"hel", b"lo\n"):
+        hasher.update(piece)
+    assert hasher.mismatch() is None
+    (tmp_path / "file").write_bytes(b"jello\n")
+    expected = Checksum("git-sha1-6", HELLO)
+    wrong = hash_file(tmp_path / "file", [expected]).mismatch()
+    assert wrong and wrong[0] == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"\0blob", bytes(range(256)) * 9000])
+def test_it_is_what_git_says(tmp_path: Path, content: bytes) -> None:
+    if not shutil.which("git"):
+        pytest.skip("git is not installed: apt-get install git")
+    (tmp_path / "file").write_bytes(content)
+    said = subprocess.run(["git", "hash-object", tmp_path / "file"], capture_output=True, text=True, check=True).stdout
+    assert hash_file(tmp_path / "file", [git_blob(said.strip(), len(content))]).mismatch() is None
+
+
+def test_what_is_no_blob_id_is_refused() -> None:
+    with pytest.raises(RecipeError):
+        git_blob("123", 6)
