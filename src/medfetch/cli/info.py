@@ -59,8 +59,9 @@ def _lines(recipe: Recipe) -> list[str]:
 
 
 def _part(part: Part) -> str:
-    size = f", {human(part.size)}" if part.size else ""
+    told = [part.summary.removesuffix(".")] if part.summary else []
+    told += [human(part.size)] if part.size else []
     ways = ", then ".join(route.source for route in part.routes)
-    way = f" by {ways}" if ways else ", no route by program"
-    optional = "" if part.default else ", only with --part"
-    return f"{part.name}: {(part.summary or '').removesuffix('.')}{size}{way}{optional}".replace(":  ", ": ").replace(": ,", ":")
+    told += [f"by {ways}" if ways else "no route by program"]
+    told += [] if part.default else ["only with --part"]
+    return f"{part.name}: {', '.join(told)}"
