@@ -28,6 +28,8 @@ SLOWEST = 1024
 MAX_REDIRECTS = 10
 SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS (curl/curl.h), for which pycurl has no name."""
+HTTPAUTH_BEARER = 1 << 6
+"""CURLAUTH_BEARER, likewise."""
 PROXY_LOGIN = "the proxy wants a password, or another one: http://user:password@proxy in http_proxy and https_proxy"
 
 _UNREACHED = {
@@ -145,7 +147,7 @@ class Curl:
     def _authorize(self, secret: Secret | None) -> None:
         """From now on sends that secret, or none; libcurl does not take it along to another host."""
         curl = self._curl
-        curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BEARER if isinstance(secret, Token) else pycurl.HTTPAUTH_BASIC)
+        curl.setopt(pycurl.HTTPAUTH, HTTPAUTH_BEARER if isinstance(secret, Token) else pycurl.HTTPAUTH_BASIC)
         curl.unsetopt(pycurl.USERNAME)
         curl.unsetopt(pycurl.PASSWORD)
         if isinstance(secret, Token):
