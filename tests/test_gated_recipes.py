@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from running import Run
 
 from medfetch import catalog, credentials, sources
 from medfetch.recipe_check import REQUIREMENTS
@@ -116,3 +117,24 @@ def test_kaggle_is_asked_for_what_people_type() -> None:
 def test_no_recipe_holds_anybodys_signed_link() -> None:
     for path in Path(catalog.builtin()).rglob("*.yaml"):
         assert not re.search(r"[?&](Signature|X-Amz-|X-Goog-|sig|token|AWSAccessKeyId)=?", path.read_text()), path
+
+
+def test_a_new_user_is_told_each_step_once(run: Run) -> None:
+    names = [*PHYSIONET, "lidc-idri", "siim-isic-melanoma", "fastmri", "brats", "retouch"]
+    lines = run("access", *names, "--json").lines
+    told = [line for line in lines if line["event"] == "step"]
+    by_name = {line["name"]: line for line in told}
+    assert len(by_name) == len(told) and all(line["at"].startswith("http") for line in told)
+    for name in ("physionet-account", "physionet-training", "physionet-credentialing"):
+        assert by_name[name]["opens"] == list(PHYSIONET)
+    assert [by_name[f"{name}-agreement"]["opens"] for name in PHYSIONET] == [[name] for name in PHYSIONET]
+    opened = {name for line in told for name in line["opens"]}
+    assert opened == {*names} - {"lidc-idri", "siim-isic-melanoma"}
+    order = [line["name"] for line in told]
+    assert order.index("physionet-credentialing") < order.index("physionet-training"), "the longest wait first"
+
+
+def test_nothing_comes_before_the_steps_are_taken(run: Run, cache: Path) -> None:
+    ran = run("get", "mimic-cxr-jpg", code=3)
+    assert all(str(step.at) in ran.err for step in steps("mimic-cxr-jpg").values())
+    assert not (cache / "mimic-cxr-jpg").exists()
