@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from medfetch.errors import RecipeError
 from medfetch.types import Checksum
@@ -44,7 +43,7 @@ def git_blob(digest: str, size: int) -> Checksum:
     return Checksum(f"git-sha1-{size}", parse(f"sha1:{digest}").hex)
 
 
-def _started(algorithm: str) -> Any:
+def _started(algorithm: str) -> hashlib._Hash:
     """A hash of hashlib's that has taken in what comes before the file's bytes."""
     if found := GIT_BLOB.fullmatch(algorithm):
         return hashlib.sha1(f"blob {found[1]}\0".encode(), usedforsecurity=False)

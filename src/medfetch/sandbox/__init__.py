@@ -19,6 +19,7 @@ from medfetch.errors import UsageProblem
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import ENDPOINTS, Hosts
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
@@ -88,6 +89,11 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """The variables that point medfetch here."""
         return {f"MEDFETCH_ENDPOINT_{name.upper()}": address for name, address in self.endpoints.items()}
+
+    @property
+    def hub(self) -> Hub:
+        """Datasets of the Hugging Face Hub can be published there."""
+        return self._hosts.hub
 
     @property
     def physionet(self) -> PhysioNet:

@@ -4,6 +4,7 @@ It must not know sockets.
 
     /s3/<bucket>, /gcs/<bucket>              Amazon S3 and Google's storage
     /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
+    /hf                                      the Hugging Face Hub and the storage that it leads to
     /physionet                               PhysioNet
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /http/<host>/<path>                      any other host
@@ -22,6 +23,7 @@ from medfetch.sandbox import web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
@@ -32,7 +34,7 @@ from medfetch.sandbox.s3 import Store
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle",
-    "physionet": "physionet", "physionet_s3": "s3",
+    "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 
@@ -43,6 +45,7 @@ class Hosts:
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
+        self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self._faults = faults
         self._record = record
@@ -53,6 +56,7 @@ class Hosts:
             "nbia": self.nbia.answer,
             "nlst": nlst.answer,
             "nbia-api": lambda request, path: self.nbia.answer(request, f"nbia-api/{path}"),
+            "hf": self.hub.answer,
             "physionet": self.physionet.answer,
             "kaggle": self.kaggle.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
