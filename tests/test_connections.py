@@ -36,6 +36,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> float:
     """The time of the program itself stands still."""
     moment = time.monotonic()
     monkeypatch.setattr(connections.time, "monotonic", lambda: moment)
+    monkeypatch.setattr(connections.time, "process_time", lambda: 0.0)
     return moment
 
 
@@ -47,7 +48,7 @@ def each(rate: float, most: int = 1 << 30) -> Callable[[int], float]:
 def test_over_a_long_way_all_that_the_host_bears_are_used(now: float) -> None:
     link = Link(Connections(START, 64), each(2 * MEGABYTE), first_byte=0.1, at=now)
     assert link.run(6) == 64
-    assert sorted(set(link.tried)) == [8, 16, 32, 64]
+    assert sorted(set(link.tried)) == [8, 32, 64]
 
 
 def test_no_more_than_the_host_bears(now: float) -> None:
@@ -71,6 +72,13 @@ def test_a_little_more_is_no_reason(now: float) -> None:
 def test_it_ends_near_the_number_that_the_line_takes(now: float) -> None:
     link = Link(Connections(START, 64), each(5 * MEGABYTE, most=20), first_byte=0.05, at=now)
     assert link.run(120) == 20
+
+
+def test_a_process_that_has_its_hands_full_tries_no_more(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Link(Connections(START, 64), each(2 * MEGABYTE), first_byte=0.001, at=now)
+    monkeypatch.setattr(connections.time, "process_time", lambda: 0.9 * link.now)
+    assert link.run(60) == START
+    assert set(link.tried) == {START}
 
 
 def test_a_number_that_was_given_is_kept(now: float) -> None:

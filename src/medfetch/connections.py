@@ -13,9 +13,12 @@ START = 8
 """At the beginning, over all processes of a run."""
 MOST = 64
 """Over all processes of a run, where the host bears as many."""
-WORTH = 0.5
-"""Of what a step could bring at best, so much it must: twice the connections, one and a half times the rate. Less may be
-chance, above all where the processor is the limit."""
+WORTH = 0.6
+"""Of what a step could bring at best, so much it must: 1.6 times the rate for twice the connections. Less may be chance."""
+FAR = 0.03
+"""Seconds until a first byte from which a host is so far away that the first steps are larger."""
+BUSY = 0.5
+"""Of one processor's time; a process that needs more for what it has would only be slowed by further connections."""
 SHORTEST, LONGEST = 0.25, 5.0
 """Seconds for which a rate is measured."""
 HOLD, LONGEST_HOLD = 5.0, 60.0
@@ -43,6 +46,7 @@ class Connections:
         self._since: float | None = None
         self._settled = time.monotonic() + SHORTEST
         self._from = 0
+        self._processor = 0.0
 
     def received(self, count: int) -> None:
         """Bytes off the wire."""
@@ -69,23 +73,25 @@ class Connections:
         elif self._since is None:
             # New connections first have to be made, and to become fast.
             if now >= self._settled:
-                self._since, self._from = now, self._bytes
-        elif now - self._since >= min(LONGEST, max(SHORTEST, 2 * self._slowest)):
-            self._decide(now, (self._bytes - self._from) / (now - self._since))
+                self._since, self._from, self._processor = now, self._bytes, time.process_time()
+        elif (lasted := now - self._since) >= min(LONGEST, max(SHORTEST, 2 * self._slowest)):
+            crowded = time.process_time() - self._processor > BUSY * lasted
+            self._decide(now, (self._bytes - self._from) / lasted, crowded)
         return self.allowed
 
     def _measure(self, now: float) -> None:
         self._since = None
         self._settled = now + min(LONGEST, self._slowest)
 
-    def _decide(self, now: float, rate: float) -> None:
-        if self._before and rate < self._before[1] * (1 + WORTH * (self.allowed / self._before[0] - 1)):
-            self.allowed, self._before, self._factor = self._before[0], None, 1.25
+    def _decide(self, now: float, rate: float, crowded: bool) -> None:
+        before, old = self._before or (self.allowed, 0.0)
+        if crowded or rate < old * (1 + WORTH * (self.allowed / before - 1)):
+            self.allowed, self._before, self._factor = before, None, 1.25
             self._held_until, self._hold = now + self._hold, min(LONGEST_HOLD, 2 * self._hold)
         else:
-            self._before = self.allowed, rate
-            self.allowed = min(self._most, max(self.allowed + 1, int(self.allowed * self._factor)))
-            if self.allowed == self._before[0]:
-                self._before = None
+            factor = 2 * self._factor if self._slowest >= FAR and self._factor > 1.5 else self._factor
+            more = min(self._most, max(self.allowed + 1, int(self.allowed * factor)))
+            self._before = (self.allowed, rate) if more > self.allowed else None
+            self.allowed = more
         self._slowest *= 0.5
         self._measure(now)
