@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import grp
+import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import http, sha256, tree, write_recipe
+from datasets import http, sha256, tree, write_recipe, zipped
 from running import Ran, Run
 
 from medfetch.sandbox import Fault, Sandbox
@@ -62,6 +65,78 @@ def test_data_under_an_agreement_is_closed_to_others(
     (cache / "level" / "current").chmod(0o755)
     run("get", "level")
     assert stat.S_IMODE((cache / "level" / "current").stat().st_mode) == mode
+
+
+def modes(folder: Path) -> tuple[set[int], set[int]]:
+    """Those of folders and of files, from the folder itself downwards."""
+    paths = [folder, *folder.rglob("*")]
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
+    return {found[path] for path in paths if path.is_dir()}, {found[path] for path in paths if path.is_file()}
+
+
+@pytest.fixture
+def agreed(home: Path, box: Sandbox) -> str:
+    """A recipe of data under an agreement: a file in a folder, and an archive."""
+    box.put("https://host/file", b"scan")
+    box.put("https://host/more.zip", zipped(**{"in/side": b"inside"}))
+    files = [
+        {"path": "sub/file", "url": "https://host/file", "sha256": sha256(b"scan")},
+        {"path": "more.zip", "url": "https://host/more.zip", "unpack": {"into": "more"}},
+    ]
+    return write_recipe(home, "agreed", access={"level": "credentialed"}, routes=http(*files))
+
+
+def test_nobody_else_can_read_it_whatever_the_umask(
+    run: Run, agreed: str, cache: Path, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir(mode=0o755)
+    run("get", agreed, "--to", tmp_path / "there" / "to", wrap=UMASK_000)
+    assert modes(cache / agreed / "current") == ({0o700}, {0o600})
+    assert modes(tmp_path / "there" / "to") == ({0o700}, {0o600})
+    assert tree(tmp_path / "there" / "to") == tree(cache / agreed / "current")
+    # What is made again is made likewise.
+    (cache / agreed / "current" / "sub" / "file").write_bytes(b"scam")
+    run("verify", agreed, "--repair", wrap=UMASK_000)
+    run("gc", wrap=UMASK_000)
+    assert tree(cache / agreed / "current")["sub/file"] == sha256(b"scan")
+    assert modes(cache / agreed / "current") == ({0o700}, {0o600})
+    # The limits of hosts stay everybody's who shares the cache, as the umask says.
+    assert modes(cache / ".medfetch")[0] == {0o777}
+
+
+def test_nobody_else_can_read_a_copy_on_another_disk(run: Run, agreed: str, cache: Path, tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=other) as there:
+        run("get", agreed, "--to", f"{there}/to", wrap=UMASK_000)
+        assert modes(Path(there, "to")) == ({0o700}, {0o600})
+        assert tree(Path(there, "to")) == tree(cache / agreed / "current")
+
+
+def test_a_group_that_the_agreement_covers_can_read_it(
+    run: Run, agreed: str, cache: Path, home: Path, tmp_path: Path
+) -> None:
+    run("get", agreed, wrap=UMASK_000)
+    number = os.getgroups()[-1] if os.getgroups() else os.getgid()
+    settings = {"MEDFETCH_CONFIG": str(home / "config.yaml")}
+    (home / "config.yaml").write_text(f"cache.groups: {{http: {grp.getgrgid(number).gr_name}}}\n")
+    # Now and for all that was there.
+    run("get", agreed, "--to", tmp_path / "to", wrap=UMASK_000, **settings)
+    for folder in (cache / agreed / "current", tmp_path / "to"):
+        assert modes(folder) == ({0o2750}, {0o640})
+        assert {path.stat().st_gid for path in folder.rglob("*")} == {number}
+    run("rm", agreed, "--yes")
+    run("get", agreed, wrap=("sh", "-c", 'umask 077; exec "$@"', "sh"), **settings)
+    assert modes(cache / agreed / "current") == ({0o2750}, {0o640})
+
+
+def test_a_group_that_cannot_be_used_is_an_error_before_a_byte(run: Run, agreed: str, box: Sandbox) -> None:
+    assert "no group 'no-such-group'" in run("get", agreed, code=2, MEDFETCH_GROUPS="http=no-such-group").err
+    strange = [each.gr_name for each in grp.getgrall() if each.gr_gid not in (os.getgid(), *os.getgroups())]
+    assert "you are not in the group" in run("get", agreed, code=2, MEDFETCH_GROUPS=f"agreed={strange[0]}").err
+    assert "such as" in run("get", agreed, code=2, MEDFETCH_GROUPS="http").err
+    assert box.stats.requests == 0
 
 
 def test_a_password_goes_to_its_host_and_is_written_nowhere(

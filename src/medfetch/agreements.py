@@ -77,6 +77,28 @@ def read(settings: Settings) -> list[Agreement]:
     return found
 
 
+def made(
+    dataset: str, step: Requirement, person: str, date: datetime.date, *,
+    until: datetime.date | None = None, digest: str | None = None,
+) -> Agreement:  # fmt: skip
+    """A record to be; ``until`` is the last day, where it is not the one that the step's ``lapses`` gives.
+
+    Raises: UsageProblem for a person without a name, and for a day that has not come yet.
+    """
+    if not person.strip():
+        raise UsageProblem("who agrees has no name", hint="the name of a person")
+    if date > today():
+        raise UsageProblem(f"{date} is in the future", hint="the day on which the person agreed")
+    days = requirements.good_for(step.lapses)
+    if until is None and days is not None:
+        until = date + datetime.timedelta(days)
+    return Agreement(
+        dataset, step.name, step.kind, person.strip(), date.isoformat(),
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), step.at, digest,
+        until.isoformat() if until else None,
+    )  # fmt: skip
+
+
 def record(new: Iterable[Agreement], settings: Settings) -> None:
     """Adds records; nothing that was there is touched.
 
@@ -104,9 +126,3 @@ def for_step(step: Requirement, dataset: str, ledger: Iterable[Agreement]) -> Ag
         if same and (each.dataset == dataset or (step.kind in PERSONAL and each.at == step.at)):
             found = each
     return found
-
-
-def expiry(step: Requirement, date: datetime.date) -> str | None:
-    """The last day on which a step taken on ``date`` is good, as far as its ``lapses`` tells."""
-    days = requirements.good_for(step.lapses)
-    return None if days is None else (date + datetime.timedelta(days)).isoformat()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import catalog, config, doors, runner, standing
+from medfetch import agreements, catalog, config, doors, runner, standing
+from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
@@ -90,6 +92,25 @@ def access(names: Iterable[str | Recipe], *, check: bool = False, **settings: An
     recipes = [_recipe(name, resolved) for name in names]
     verdicts = doors.ask_all(recipes, resolved, lambda reason: None) if check else {}
     return standing.overview(recipes, resolved, verdicts)
+
+
+def agree(
+    name: str | Recipe, *, person: str, date: datetime.date, steps: Iterable[str] = (),
+    until: datetime.date | None = None, **settings: Any,
+) -> list[Agreement]:  # fmt: skip
+    """Writes down what a person agreed to on a day: a dataset's terms, or the steps that are named.
+
+    Args:
+        until: the last day on which it is good, where the recipe does not say so.
+
+    Raises: MedfetchError.
+    """
+    resolved = config.load(**settings)
+    recipe = _recipe(name, resolved)
+    declared = standing.to_declare(recipe, tuple(steps))
+    new = [agreements.made(recipe.id, step, person, date, until=until) for step in declared]
+    agreements.record(new, resolved)
+    return new
 
 
 def _recipe(name: str | Recipe, settings: Settings) -> Recipe:

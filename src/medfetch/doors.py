@@ -76,10 +76,12 @@ def terms(url: str, settings: Settings) -> str | None:
             answer = net.get(f"{net.endpoint('http')}/{url.partition('://')[2]}" if net.replaced("http") else url)
         except MedfetchError:
             return None
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if len(answer.content) > LONGEST_TERMS or kind not in ("text/plain", "text/html"):
+    kind, _, charset = answer.headers.get("Content-Type", "").lower().partition(";")
+    if len(answer.content) > LONGEST_TERMS or kind.strip() not in ("text/plain", "text/html"):
         return None
-    text = _Page.text(answer.text) if kind == "text/html" else answer.text
+    text = answer.text if "charset" in charset else answer.content.decode(errors="replace")
+    if kind.strip() == "text/html":
+        text = _Page.text(text)
     lines = ("".join(each for each in line if each.isprintable()).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line) or None
 

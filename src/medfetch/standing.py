@@ -15,7 +15,7 @@ from typing import Any
 from medfetch import agreements, credentials, requirements
 from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
-from medfetch.errors import AccessRequired, MedfetchError
+from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.types import Door, Part, Recipe, Requirement, Verdict
 
 
@@ -146,18 +146,22 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
     opens = (dataset,)
     if step.credential:
         try:
-            found = credentials.find(step.credential, settings)
+            where = credentials.where(step.credential, settings)
         except MedfetchError as error:
             hint = f" ({error.hint})" if error.hint else ""
             return Standing(step, State.MISSING, opens, f"{error.message}{hint}", error)
-        said = "" if found else f"the secret {step.credential!r} is not on this machine"
-        return Standing(step, State.PRESENT if found else State.MISSING, opens, said)
+        if where:
+            return Standing(step, State.PRESENT, opens, f"{step.credential}, {where}")
+        keep = "aws configure" if step.credential == "aws" else f"medfetch login {step.credential}"
+        return Standing(step, State.MISSING, opens, f"{step.credential} is not on this machine: {keep}")
     if word := agreements.for_step(step, dataset, ledger):
         if word.lapsed:
             return Standing(step, State.LAPSED, opens, f"{word.person}, {word.date}; good until {word.expires}")
         until = f", good until {word.expires}" if word.expires else ""
         return Standing(step, State.DECLARED, opens, f"{word.person}, {word.date}{until}")
-    return Standing(step, State.MISSING if step.kind == "terms" else State.UNKNOWN, opens)
+    if step.kind == "terms":
+        return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {dataset}")
+    return Standing(step, State.UNKNOWN, opens)
 
 
 def _told(standing: Standing, verdict: Verdict | None) -> Standing:
@@ -218,6 +222,23 @@ def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None =
     elif other := next((each.step for each in to_take if not each.step.credential), None):
         hint = f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
     return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
+
+
+def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
+    """The steps of which a person may say that they are taken: those named, else all that are about terms.
+
+    Raises: UsageProblem where one is not there, or is one of which nobody's word tells.
+    """
+    known = {step.name: step for step in requirements.steps(recipe, recipe.parts)}
+    for name in names:
+        if name not in known:
+            raise UsageProblem(f"{recipe.id} has no step {name!r}", hint=f"its steps: {', '.join(known) or 'none'}")
+        if secret := known[name].credential:
+            raise UsageProblem(
+                f"{name!r} is taken when {secret!r} is on this machine: nobody's word stands for that",
+                hint=f"medfetch login {secret}",
+            )
+    return [known[name] for name in names] or [step for step in known.values() if step.kind == "terms"]
 
 
 def rests_on(recipe: Recipe, parts: Iterable[Part], settings: Settings) -> list[Agreement]:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from medfetch import agreements, catalog, requirements
+from medfetch import agreements, catalog, standing
 from medfetch.agreements import Agreement
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
@@ -45,24 +45,19 @@ def command(
     if (agreed_on is None) != (person is None):
         raise UsageProblem("--agreed-on and --as go together", hint="who agreed, and on which day")
     recipe = catalog.load(name, session.settings.recipes)
-    steps = _steps(recipe, names)
+    steps = standing.to_declare(recipe, names)
     if not steps:
         session.note(f"{recipe.id}: no step is about terms; --step NAME records another (medfetch access {name})")
         return
-    date = agreed_on.date() if agreed_on else agreements.today()
-    if date > agreements.today():
-        raise UsageProblem(f"--agreed-on {date} is in the future", hint="the day on which the person agreed")
     digest = None
-    if agreed_on is None:
-        digest = _ask_for(session, recipe, steps)
+    if person is None:
+        digest = _show(session, recipe, steps)
         person = _ask(session, steps)
-    assert person
-    recorded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    date = agreed_on.date() if agreed_on else agreements.today()
     new = [
-        Agreement(
-            recipe.id, step.name, step.kind, person, date.isoformat(), recorded, step.at,
-            digest if step.kind == "terms" else None,
-            until.date().isoformat() if until else agreements.expiry(step, date),
+        agreements.made(
+            recipe.id, step, person, date, until=until and until.date(),
+            digest=digest if step.kind == "terms" else None,
         )
         for step in steps
     ]  # fmt: skip
@@ -71,24 +66,7 @@ def command(
         session.out({"event": "agreement", **asdict(each)}, _sentence(each))
 
 
-def _steps(recipe: Recipe, names: tuple[str, ...]) -> list[Requirement]:
-    """The steps that are meant: those named, else all that are about terms.
-
-    Raises: UsageProblem.
-    """
-    known = {step.name: step for step in requirements.steps(recipe, recipe.parts)}
-    for name in names:
-        if name not in known:
-            raise UsageProblem(f"{recipe.id} has no step {name!r}", hint=f"its steps: {', '.join(known) or 'none'}")
-        if secret := known[name].credential:
-            raise UsageProblem(
-                f"{name!r} is done when the secret {secret!r} is on this machine: nobody's word stands for that",
-                hint="medfetch login",
-            )
-    return [step for step in known.values() if (step.name in names if names else step.kind == "terms")]
-
-
-def _ask_for(session: Session, recipe: Recipe, steps: list[Requirement]) -> str | None:
+def _show(session: Session, recipe: Recipe, steps: list[Requirement]) -> str | None:
     """Shows what is asked for; the digest of the terms' text, where it could be shown, too."""
     if not sys.stdin.isatty():
         raise UsageProblem(
@@ -119,7 +97,7 @@ def _ask(session: Session, steps: list[Requirement]) -> str:
     question = "Have you read the terms, and do you agree to them?" if terms else "Have you done this?"
     if not click.confirm(question, default=False, err=True):
         raise UsageProblem("nothing was recorded")
-    return person.strip()
+    return person
 
 
 def _list(session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import cache, catalog, runner, upkeep
+from medfetch import cache, catalog, runner, standing, upkeep
 from medfetch.cache import Home
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import MedfetchError
@@ -16,7 +16,7 @@ from medfetch.types import Recipe
 @click.argument("names", nargs=-1)
 @with_session
 def command(session: Session, names: tuple[str, ...]) -> None:
-    """Show what is in the cache: complete, partial (and what is missing), stale."""
+    """Show what is in the cache: complete, partial (and what is missing), stale; and agreements that have lapsed."""
     settings = session.resting
     if names:
         recipes = [catalog.load(name, settings.recipes) for name in names]
@@ -39,6 +39,9 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             missing = some if each["missing"] else "nothing missing"
             lines.append(f"  {'+'.join(each['parts'])}, {asked}: {each['state']}, {missing}{stale}")
             lines += [f"    {failure}" for failure in each["failures"]]
+        over = standing.lapsed(recipe, settings) if recipe else []
+        lines += [f"  lapsed on {each.expires}: {each.step} (medfetch agree {name})" for each in over]
+        content["lapsed"] = [{"step": each.step, "expires": each.expires} for each in over]
         session.out({"dataset": name, **content}, "\n".join(lines))
 
 
