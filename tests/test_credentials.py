@@ -11,22 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Server
 
 from medfetch import config, credentials
 from medfetch.config import Settings
 from medfetch.credentials import ApiKey, Login, Token, guard, own_file
 from medfetch.credentials.kinds import from_text
-from medfetch.errors import Refused, UsageProblem
+from medfetch.errors import Refused, Retryable, UsageProblem
 from medfetch.hosts import Hosts
+from medfetch.net.http import Answer
 from medfetch.net.secrets import Secrets
-from medfetch.net.stack import ApiNet
+from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.sandbox import Fault, Sandbox
-from medfetch.types import Traits
+from medfetch.types import Request, Traits
 
 NAMES = [
     "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "HF_HOME", "HF_TOKEN_PATH", "KAGGLE_CONFIG_DIR",
@@ -478,6 +481,48 @@ def box() -> Iterator[Sandbox]:
     with Sandbox() as box:
         box.put(f"https://{COMMONS}/data", b"data")
         yield box
+
+
+class Nothing:
+    """Takes an answer and does nothing with it."""
+
+    def begin(self, answer: Answer) -> None:
+        pass
+
+    def data(self, block: bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("credential", ["hf", "netrc:api.example"])
+def test_a_proxy_between_us_and_the_host_gets_no_secret(
+    credential: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(settings.netrc, "machine api.example login me password pw\n")
+    own_file.keep("hf", Token("hf_1"), settings)
+    hosts = Hosts(settings.cache / "hosts", lambda: False)
+    with Server() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url(""))
+        monkeypatch.delenv("no_proxy", raising=False)
+        getter = bytes_getter(settings, Traits(endpoints={"hf": "https://api.example"}), hosts, threading.Event())
+        with pytest.raises(Retryable):
+            getter.get(Request("https://api.example/x", credential=credential), Nothing())
+        assert [(asked.method, asked.path) for asked in proxy.asked] == [("CONNECT", "api.example:443")]
+        assert "authorization" not in proxy.asked[0].headers
+    hosts.close()
+
+
+def test_a_token_does_not_come_back_with_the_next_file(box: Sandbox, tmp_path: Path, settings: Settings) -> None:
+    put(settings.netrc, "machine 127.0.0.1 login me password pässword\n")
+    own_file.keep("hf", Token("hf_1"), settings)
+    told = replace(settings, endpoints={"hf": box.endpoints["http"]})
+    hosts = Hosts(settings.cache / "hosts", lambda: False)
+    getter = bytes_getter(told, Traits(connections=1, endpoints={"hf": ""}), hosts, threading.Event())
+    for name in ("hf", None, "netrc:127.0.0.1", "hf", "netrc:127.0.0.1", None):
+        getter.get(Request(f"{box.endpoints['http']}/{COMMONS}/data", credential=name), Nothing())
+    hosts.close()
+    bearer, basic = "Bearer hf_1", f"Basic {base64.b64encode('me:pässword'.encode()).decode()}"
+    assert [each.header("authorization") for each in box.log] == [bearer, None, basic, bearer, basic, None]
+    assert box.stats.connections == 1
 
 
 @pytest.fixture

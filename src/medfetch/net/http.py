@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 import pycurl
 
-from medfetch.credentials import Secret, Token
+from medfetch.credentials import Login, Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable
 from medfetch.hosts import host_of
 
@@ -28,8 +28,6 @@ SLOWEST = 1024
 MAX_REDIRECTS = 10
 SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS (curl/curl.h), for which pycurl has no name."""
-HTTPAUTH_BEARER = 1 << 6
-"""CURLAUTH_BEARER, likewise."""
 PROXY_LOGIN = "the proxy wants a password, or another one: http://user:password@proxy in http_proxy and https_proxy"
 
 _UNREACHED = {
@@ -71,7 +69,7 @@ class Curl:
     def __init__(self, user_agent: str, ca_bundle: str, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
         self._error: BaseException | None = None
-        self._secret: Secret | None = None
+        self._login: Login | None = None
         self._lines: list[bytes] = []
         self._blocks: list[bytes] = []
         self._curl = curl = pycurl.Curl()
@@ -134,27 +132,26 @@ class Curl:
     def _set(self, url: str, headers: Mapping[str, str], secret: Secret | None, patience: float) -> None:
         curl = self._curl
         curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        if isinstance(secret, Token):
+            # As a header, for libcurl does not forget what it is told by option; it keeps both from other hosts.
+            lines.append(f"Authorization: Bearer {secret.value}")
+        # To pycurl no lines mean that those of the request before stay.
+        curl.unsetopt(pycurl.HTTPHEADER)
+        curl.setopt(pycurl.HTTPHEADER, lines)
         secure_only = url[:6].lower() == "https:"
         curl.setopt(
             pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure_only else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
         )
         curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(patience)))
-        if secret != self._secret:
-            self._secret = secret
-            self._authorize(secret)
-
-    def _authorize(self, secret: Secret | None) -> None:
-        """From now on sends that secret, or none; libcurl does not take it along to another host."""
-        curl = self._curl
-        curl.setopt(pycurl.HTTPAUTH, HTTPAUTH_BEARER if isinstance(secret, Token) else pycurl.HTTPAUTH_BASIC)
-        curl.unsetopt(pycurl.USERNAME)
-        curl.unsetopt(pycurl.PASSWORD)
-        if isinstance(secret, Token):
-            curl.setopt(pycurl.XOAUTH2_BEARER, secret.value)
-        elif secret:
-            curl.setopt(pycurl.USERNAME, secret.user.encode())
-            curl.setopt(pycurl.PASSWORD, secret.password.encode())
+        login = secret if isinstance(secret, Login) else None
+        if login != self._login:
+            self._login = login
+            curl.unsetopt(pycurl.USERNAME)
+            curl.unsetopt(pycurl.PASSWORD)
+            if login:
+                curl.setopt(pycurl.USERNAME, login.user.encode())
+                curl.setopt(pycurl.PASSWORD, login.password.encode())
 
     # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
     # thread that Python runs: they are gathered, though not for long.
