@@ -26,6 +26,8 @@ CONNECT_TIMEOUT = 30
 SLOWEST = 1024
 """Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
 MAX_REDIRECTS = 10
+LISTS = {"x-goog-hash"}
+"""Headers that come more than once and all count; of others the last does."""
 SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS (curl/curl.h), for which pycurl has no name."""
 PROXY_LOGIN = "the proxy wants a password, or another one: http://user:password@proxy in http_proxy and https_proxy"
@@ -207,7 +209,8 @@ def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:
             status, fields = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0, {}
         elif line.strip():
             name, _, value = line.partition(":")
-            fields[name.strip().lower()] = value.strip()
+            name, value = name.strip().lower(), value.strip()
+            fields[name] = f"{fields[name]}, {value}" if name in LISTS and name in fields else value
         elif 300 <= status < 400 and fields.get("location"):
             try:
                 url = urljoin(url, fields["location"])
