@@ -639,6 +639,12 @@ def test_doi_of_tcia_without_a_recipe_goes_to_the_index() -> None:
     assert (route.source, route.locator) == ("idc", {"source_doi": "10.7937/k9/tcia.2016.hdhpgjlk"})
 
 
+def test_doi_of_physionet_without_a_recipe_is_looked_up_there() -> None:
+    (part,) = catalog.load("doi:10.13026/C2-no-recipe").parts
+    (route,) = part.routes
+    assert (route.source, route.locator) == ("physionet", {"doi": "10.13026/C2-no-recipe"})
+
+
 def test_other_doi_says_which_are_known() -> None:
     with pytest.raises(UsageProblem, match=r"no recipe has the DOI '10\.1234/x'") as caught:
         catalog.load("doi:10.1234/x")

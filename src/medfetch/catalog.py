@@ -156,7 +156,7 @@ def _as_error(problem: Problem) -> RecipeError:
 
 
 def _from_doi(doi: str, extra: tuple[Path, ...]) -> Recipe:
-    """A recipe by the DOI that it is cited with or selected by; else a TCIA DOI straight from the IDC index."""
+    """A recipe by the DOI that it is cited with or selected by; else one of TCIA, from the IDC index, or of PhysioNet."""
     wanted = doi.casefold()
     partly: list[str] = []
     recipes = search(extra=extra)
@@ -170,9 +170,12 @@ def _from_doi(doi: str, extra: tuple[Path, ...]) -> Recipe:
         raise UsageProblem(f"{doi} is a part of a dataset", hint=f"medfetch get {' or '.join(partly)}")
     if wanted.startswith(names.TCIA_DOI):
         return names.from_tcia_doi(doi)
+    if wanted.startswith(names.PHYSIONET_DOI):
+        return names.from_source(f"physionet:{doi}")
     known = sorted(c for recipe in recipes for c in recipe.citations if c.startswith("doi:"))
     raise UsageProblem(
-        f"no recipe has the DOI {doi!r}", hint=f"known are those of TCIA ({names.TCIA_DOI}…) and {', '.join(known)}"
+        f"no recipe has the DOI {doi!r}",
+        hint=f"known are those of TCIA ({names.TCIA_DOI}…), PhysioNet ({names.PHYSIONET_DOI}…) and {', '.join(known)}",
     )
 
 

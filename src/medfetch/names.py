@@ -22,6 +22,8 @@ MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", "
 """The source that has what a manifest lists, by the end of the file's name."""
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
+PHYSIONET_DOI = "10.13026/"
+"""What the DOIs of PhysioNet start with."""
 LONGEST_NAME = 255
 """Bytes of one path component on every common file system."""
 
