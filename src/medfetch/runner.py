@@ -257,6 +257,9 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
                 tallies = reconcile(made, ledger, look=False)
         if tallies["done"] < tallies["entries"]:
             raise _incomplete(recipe, made, tallies)
+        # Noted in the ledger now, so that nobody who asks for the status has to wait.
+        ledger.count(made.token, made.shards)
+        ledger.totals()
         parts = [part for part in recipe.parts if part.name in made.header["parts"]]
         return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
 

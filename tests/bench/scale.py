@@ -44,7 +44,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
     parser.add_argument("--nlst", action="store_true", help="also the 21 million instances of NLST: hours, and 60 GB")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where the files go")
-    parser.add_argument("--json", type=Path, default=Path("build/scale.json"), help="the file for all numbers")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("build/scale.json"),
+        help="the file for all numbers; datasets that are in it and not asked for are kept",
+    )
     parser.add_argument("--document", type=Path, help="a Markdown file that gets the table, and beside it the chart")
     return parser.parse_args()
 
@@ -54,15 +59,16 @@ def main() -> None:
     datasets = [Dataset(f"{count:,} files", count, (f"numbered:{count}",), True) for count in chosen.counts]
     if chosen.nlst:
         datasets.append(Dataset("NLST", 21_088_140, ("nlst",), False))
-    measured: list[dict[str, Any]] = []
+    done: dict[str, dict[str, Any]] = {}
+    if chosen.json.exists():
+        done = {each["name"]: each for each in json.loads(chosen.json.read_text())["datasets"]}
+    chosen.json.parent.mkdir(parents=True, exist_ok=True)
     for dataset in datasets:
-        measured.append(measure(dataset, chosen.disk))
-        print(table(measured[-1:]), flush=True)
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps({"machine": tools.machine(), "datasets": measured}, indent=1))
-    print(table(measured))
+        done[dataset.name] = measure(dataset, chosen.disk)
+        print(table([done[dataset.name]]), flush=True)
+        chosen.json.write_text(json.dumps({"machine": tools.machine(), "datasets": list(done.values())}, indent=1))
     if chosen.document:
-        publish(chosen.document, measured)
+        publish(chosen.document, sorted(done.values(), key=lambda each: int(each["files"])))
 
 
 def measure(dataset: Dataset, disk: Path) -> dict[str, Any]:
