@@ -156,7 +156,7 @@ def _as_error(problem: Problem) -> RecipeError:
 
 
 def _from_doi(doi: str, extra: tuple[Path, ...]) -> Recipe:
-    """A recipe by the DOI that it is cited with or selected by; else one of TCIA, from the IDC index, or of PhysioNet."""
+    """A recipe by the DOI that it is cited with or selected by; else one of TCIA (in the IDC index) or PhysioNet."""
     wanted = doi.casefold()
     partly: list[str] = []
     recipes = search(extra=extra)
