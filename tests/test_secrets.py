@@ -239,7 +239,8 @@ def test_what_the_system_tells_of_the_processes(run: Run, home: Path, cache: Pat
     with Server() as host:
         for number in range(len(NAMES)):
             host.script(f"/list/{number}", look)
-        run("plan", "probe:listen", **{**probe, "MEDFETCH_ENDPOINT_PROBE": host.url("")})
+        cored = ("sh", "-c", 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', "sh")
+        run("plan", "probe:listen", wrap=cored, **{**probe, "MEDFETCH_ENDPOINT_PROBE": host.url("")})
     assert lines
     assert [line for line in lines if secret_in(line)] == []
     assert cores == {"0"}
