@@ -13,7 +13,7 @@ from running import Run
 
 from medfetch.errors import AccessRequired, RecipeError, Retryable, UsageProblem
 from medfetch.sandbox import Fault, Sandbox
-from medfetch.sources.physionet import PhysioNet
+from medfetch.sources.physionet import SUMS, PhysioNet
 from medfetch.types import Door, RemoteFile, Selection
 
 LOCATOR = {"project": "cxr", "version": "2.1.0"}
@@ -121,6 +121,15 @@ def test_a_page_in_place_of_the_list_is_no_list(box: Sandbox) -> None:
     box.add(Fault(match="^/physionet.*SHA256SUMS", body="<html>Log in</html>", status=200))
     with pytest.raises(Retryable, match="no list of checksums"):
         resolved(net(box))
+
+
+def test_lists_that_sums_programs_write(box: Sandbox) -> None:
+    box.physionet.publish("cxr", "2.1.0", {"a": "a"})
+    lines = [f"{'A' * 64} *./a", f"{'b' * 64}  b c\r", "", f"{'a' * 64} a", f"{'c' * 64} {SUMS}"]
+    box.add(Fault(match="^/physionet.*SHA256SUMS", body="\n".join(lines), status=200))
+    files = resolved(net(box))
+    assert [file.path for file in files] == [SUMS, "a", "b c"]
+    assert [str(each) for each in files[1].checksums] == [f"sha256:{'a' * 64}"]
 
 
 def test_a_path_that_leaves_the_folder_is_refused(box: Sandbox) -> None:

@@ -16,6 +16,8 @@ OWN_FOLDER = ".medfetch"
 """A dataset's own state lives here, so no file of the dataset may."""
 ORDINARY = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._ =-]*[A-Za-z0-9_-])?")
 """Most names of patients and all UIDs: a plan has a million of them, and looking at each character takes seconds."""
+ORDINARY_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ =+-]{0,254}(/[A-Za-z0-9_-][A-Za-z0-9._ =+-]{0,254})*")
+"""Most paths, likewise."""
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that a person cannot see or that break a terminal: controls, formats, lone surrogates."""
 
@@ -45,6 +47,8 @@ def relative(path: str) -> str:
     Raises:
         RecipeError: it is not; the message quotes the path.
     """
+    if ORDINARY_PATH.fullmatch(path):
+        return path
     parts = path.split("/")
     if path.startswith("/"):
         raise RecipeError(f"the path {path!r} is absolute; expected one relative to the dataset")

@@ -248,15 +248,17 @@ def _list(sums: bytes, urls: tuple[str, ...], credential: str | None = None) -> 
 
 
 def _listed(sums: bytes, project: Project) -> Iterator[tuple[str, str]]:
-    """Path and SHA-256 of each file that a project lists, in its order.
+    """Path and SHA-256 of each file that a project lists, in its order; of a path that it lists twice, the first.
 
     Raises: Retryable where it is something else, such as a web page; RecipeError for a path that is not safe.
     """
+    seen = {SUMS}  # What a list says of itself cannot be right.
     for number, line in enumerate(io.BytesIO(sums), 1):
         found = LINE.fullmatch(line.decode("utf-8", "replace").rstrip("\r\n"))
-        if found:
+        if found and found[2] not in seen:
+            seen.add(found[2])
             yield relative(found[2]), found[1].lower()
-        elif line.strip():
+        elif not found and line.strip():
             raise Retryable(f"{SUMS} of {project.folder} at PhysioNet is no list of checksums (line {number})")
 
 
