@@ -36,7 +36,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> float:
     """The time of the program itself stands still."""
     moment = time.monotonic()
     monkeypatch.setattr(connections.time, "monotonic", lambda: moment)
-    monkeypatch.setattr(connections, "_spent", lambda: (0.0, 0.0))
+    monkeypatch.setattr(connections.time, "process_time", lambda: 0.0)
     return moment
 
 
@@ -74,12 +74,9 @@ def test_it_ends_near_the_number_that_the_line_takes(now: float) -> None:
     assert link.run(120) == 20
 
 
-@pytest.mark.parametrize("shares", [(0.9, 0.0), (0.1, 0.9)])
-def test_who_has_no_processor_to_spare_tries_no_more(
-    now: float, monkeypatch: pytest.MonkeyPatch, shares: tuple[float, float]
-) -> None:
+def test_a_process_that_has_its_hands_full_tries_no_more(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
     link = Link(Connections(START, 64), each(2 * MEGABYTE), first_byte=0.001, at=now)
-    monkeypatch.setattr(connections, "_spent", lambda: tuple(share * link.now for share in shares))
+    monkeypatch.setattr(connections.time, "process_time", lambda: 0.9 * link.now)
     assert link.run(60) == START
     assert set(link.tried) == {START}
 

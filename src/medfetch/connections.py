@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 
 START = 8
 """At the beginning, over all processes of a run."""
@@ -20,10 +18,7 @@ WORTH = 0.6
 FAR = 0.03
 """Seconds until a first byte from which a host is so far away that the first steps are larger."""
 BUSY = 0.5
-"""Share of the time. Where a process computes for longer, or somebody on the machine waits for a processor for longer,
-further connections would only slow it down."""
-PRESSURE = Path("/proc/pressure/cpu")
-"""Linux: "some … total=MICROSECONDS" for which a task has waited for a processor."""
+"""Of one processor's time; a process that needs more for what it has would only be slowed by further connections."""
 SHORTEST, LONGEST = 0.25, 5.0
 """Seconds for which a rate is measured."""
 HOLD, LONGEST_HOLD = 5.0, 60.0
@@ -51,7 +46,7 @@ class Connections:
         self._since: float | None = None
         self._settled = time.monotonic() + SHORTEST
         self._from = 0
-        self._spent = _spent()
+        self._spent = 0.0
 
     def received(self, count: int) -> None:
         """Bytes off the wire."""
@@ -78,9 +73,9 @@ class Connections:
         elif self._since is None:
             # New connections first have to be made, and to become fast.
             if now >= self._settled:
-                self._since, self._from, self._spent = now, self._bytes, _spent()
+                self._since, self._from, self._spent = now, self._bytes, time.process_time()
         elif (lasted := now - self._since) >= min(LONGEST, max(SHORTEST, 2 * self._slowest)):
-            crowded = max(after - before for after, before in zip(_spent(), self._spent, strict=True)) > BUSY * lasted
+            crowded = time.process_time() - self._spent > BUSY * lasted
             self._decide(now, (self._bytes - self._from) / lasted, crowded)
         return self.allowed
 
@@ -100,11 +95,3 @@ class Connections:
             self.allowed = more
         self._slowest *= 0.5
         self._measure(now)
-
-
-def _spent() -> tuple[float, float]:
-    """Seconds that this process has computed, and that somebody on this machine has waited for a processor."""
-    waited = 0.0
-    with suppress(OSError, ValueError):
-        waited = int(PRESSURE.read_text().partition("total=")[2].split()[0]) / 1e6
-    return time.process_time(), waited
