@@ -145,12 +145,24 @@ def test_a_competition(member: PlainNet) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ['{"datasetFiles": [{"name": "x"}]}', "[]", "<html>", '{"datasetFiles": [], "nextPageToken": "7"}']
+    "answer",
+    [
+        '{"datasetFiles": [{"name": "x"}]}',
+        "[]",
+        "<html>",
+        '{"datasetFiles": [{"name": "x", "totalBytes": 1}], "nextPageToken": "7"}',
+    ],
 )
 def test_a_list_that_is_none_is_asked_for_again(box: Sandbox, net: PlainNet, answer: str) -> None:
     box.add(Fault(match="/list/", body=answer, times=None))
     with pytest.raises(Retryable):
         resolved(net, dataset="owner/few", version=3)
+
+
+def test_a_list_that_breaks_off_is_not_taken_for_all(box: Sandbox, net: PlainNet) -> None:
+    box.add(Fault(match="pageToken=200", body='{"datasetFiles": [], "nextPageToken": ""}'))
+    with pytest.raises(Refused, match="breaks off"):
+        resolved(net, dataset="owner/many", path="train")
 
 
 def test_a_refusal_that_comes_with_200(box: Sandbox, member: PlainNet) -> None:
@@ -339,3 +351,20 @@ def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, ru
     receipt = run("get", "kaggle:owner/few", "--json").last
     assert tree(Path(receipt["path"])) == FEW
     assert sum("a.csv" in entry.target and "/storage/" in entry.target for entry in box.log) == 2
+
+
+def test_another_run_goes_on_with_another_link(box: Sandbox, run: Run) -> None:
+    data = random.Random(2).randbytes(5_000_000)
+    box.kaggle.dataset("owner/big", MANY, bundle=Content.of(data))
+    box.kaggle.uses = 1
+    box.add(Fault(match="/storage/", cut=2_000_000))
+    arguments = ("get", "kaggle:owner/big", "--no-unpack", "--json")
+    first = run(*arguments, "-vv", code=1, MEDFETCH_TRIES="1")
+    receipt = run(*arguments).last
+    assert tree(Path(receipt["path"])) == {"big.zip": data}
+    assert receipt["assurance"] == {"published": 1}
+    sent = [entry for entry in box.log if "/storage/" in entry.target]
+    assert [entry.sent for entry in sent if entry.status < 400] == [2_000_000, 3_000_000]
+    # A signed link is a secret.
+    assert "/storage/" in first.err
+    assert "X-Goog-Signature" not in first.out + first.err

@@ -76,7 +76,10 @@ class Api:
         return number
 
     def files(self, place: Place) -> Iterator[tuple[str, int]]:
-        """Path and bytes of each, page by page."""
+        """Path and bytes of each, page by page.
+
+        Raises: Refused where the list breaks off, as those of large competitions did (kaggle-cli issue 836).
+        """
         kind, field = ("datasets", "datasetFiles") if place.is_dataset else ("competitions/data", "files")
         url, token = f"{self._base}/{kind}/list/{place.name}", ""
         while True:
@@ -86,6 +89,10 @@ class Api:
                 files = [(str(file["name"]), int(file["totalBytes"])) for file in page.get(field) or []]
             except (KeyError, TypeError, ValueError) as error:
                 raise Retryable(f"{url} did not answer with a list of files: {error!r}") from error
+            if token and not files:
+                raise Refused(
+                    f"Kaggle's list of {place.name} breaks off", hint="without a selection all comes in one zip"
+                )
             yield from files
             before, token = token, page.get("nextPageToken") or ""
             if not token:
