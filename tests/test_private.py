@@ -14,12 +14,16 @@ import pytest
 from datasets import http, sha256, tree, write_recipe, zipped
 from running import Ran, Run
 
+from medfetch import leases
+from medfetch.cache import Readers
 from medfetch.sandbox import Fault, Sandbox
 
 PASSWORD = "correct-horse-battery"
 SIGNATURE = "0123abcdSIGNATURE"
 BASIC = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 HOST = "data.example.org"
+GROUP = (os.getgroups() or [os.getgid()])[-1]
+"""One that whoever runs the tests is in; where there are several, not the one that new files get anyway."""
 UMASK_022, UMASK_000 = (("sh", "-c", f'umask {umask}; exec "$@"', "sh") for umask in ("022", "000"))
 
 
@@ -112,20 +116,33 @@ def test_nobody_else_can_read_a_copy_on_another_disk(run: Run, agreed: str, cach
         run("get", agreed, "--to", f"{there}/to", wrap=UMASK_000)
         assert modes(Path(there, "to")) == ({0o700}, {0o600})
         assert tree(Path(there, "to")) == tree(cache / agreed / "current")
+        group = grp.getgrgid(GROUP).gr_name
+        run("get", agreed, "--to", f"{there}/again", wrap=UMASK_000, MEDFETCH_GROUPS=f"http={group}")
+        assert modes(Path(there, "again")) == ({0o2750}, {0o640})
+        assert {path.stat().st_gid for path in Path(there, "again").rglob("*")} == {GROUP}
+
+
+def test_a_lease_is_as_open_as_its_folder(tmp_path: Path) -> None:
+    for mode, expected in ((0o755, 0o644), (0o700, 0o600)):
+        tmp_path.chmod(mode)
+        with Readers(private=True).only():
+            lease = leases.take(tmp_path / "lease")
+        assert lease
+        assert stat.S_IMODE(lease.path.stat().st_mode) == expected
+        lease.release()
 
 
 def test_a_group_that_the_agreement_covers_can_read_it(
     run: Run, agreed: str, cache: Path, home: Path, tmp_path: Path
 ) -> None:
     run("get", agreed, wrap=UMASK_000)
-    number = os.getgroups()[-1] if os.getgroups() else os.getgid()
     settings = {"MEDFETCH_CONFIG": str(home / "config.yaml")}
-    (home / "config.yaml").write_text(f"cache.groups: {{http: {grp.getgrgid(number).gr_name}}}\n")
+    (home / "config.yaml").write_text(f"cache.groups: {{http: {grp.getgrgid(GROUP).gr_name}}}\n")
     # Now and for all that was there.
     run("get", agreed, "--to", tmp_path / "to", wrap=UMASK_000, **settings)
     for folder in (cache / agreed / "current", tmp_path / "to"):
         assert modes(folder) == ({0o2750}, {0o640})
-        assert {path.stat().st_gid for path in folder.rglob("*")} == {number}
+        assert {path.stat().st_gid for path in folder.rglob("*")} == {GROUP}
     run("rm", agreed, "--yes")
     run("get", agreed, wrap=("sh", "-c", 'umask 077; exec "$@"', "sh"), **settings)
     assert modes(cache / agreed / "current") == ({0o2750}, {0o640})

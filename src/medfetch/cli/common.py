@@ -107,9 +107,10 @@ def explain(error: MedfetchError) -> None:
     click.echo(f"medfetch: {error.message}", err=True)
     if isinstance(error, AccessRequired):
         for number, step in enumerate(error.steps, 1):
-            state = f"{step['state']}: {step['said']}" if step["said"] else step["state"]
-            wait = f"   usual wait: {step['wait']}   {state}"
-            click.echo(f"  {number}. {step['do']}\n     where: {step['at']}\n  {wait}", err=True)
+            click.echo(f"  {number}. {step['do']}\n     where: {step['at']}\n     usual wait: {step['wait']}", err=True)
+            # What a source has found out at its host has no state of its own.
+            if step.get("said"):
+                click.echo(f"     {step['state']}: {step['said']}", err=True)
     if isinstance(error, Incomplete):
         for failure in error.failures[:10] if len(error.failures) > 1 else ():  # a single one is in the message
             click.echo(f"  {failure['path']}: {failure['reason']}", err=True)
