@@ -124,8 +124,8 @@ def table(measured: list[dict[str, Any]]) -> str:
         written = each["made"]["written_down"] / each["files"] * 1e6
         lines.append(
             f"| {each['name']} | {seconds['plan']} | {each['plan']['cpu']:.2f} | {rate:,.0f} | {written:.1f} |"
-            f" {seconds['finish']} | {seconds['again']} | {seconds['status']} | {seconds['verify']} | {most / 1e6:.0f} |"
-            f" {each['plan_bytes'] / 1e6:,.0f} + {each['ledger_bytes'] / 1e6:,.0f} |"
+            f" {seconds['finish']} | {seconds['again']} | {seconds['status']} | {seconds['verify']} |"
+            f" {most / 1e6:.0f} | {each['plan_bytes'] / 1e6:,.0f} + {each['ledger_bytes'] / 1e6:,.0f} |"
         )
     return "\n".join(lines)
 
