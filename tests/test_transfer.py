@@ -1376,9 +1376,10 @@ def test_a_file_that_comes_in_a_zip_goes_on_in_another_process(bench: Bench, ser
     assert ranges(server.asked) == 2 * [(REST, ETAG)]
 
 
-def test_a_zip_is_left_as_it_is_if_it_was_asked_for(bench: Bench, server: Server) -> None:
+@pytest.mark.parametrize("name", ["scan.zip", "scan"])
+def test_a_zip_is_left_as_it_is_if_it_was_asked_for(bench: Bench, server: Server, name: str) -> None:
     server.script("/store/scan.zip", serve(WRAPPED, etag=ETAG))
-    url = server.script("/api/scan.zip", redirect("/store/scan.zip"))
+    url = server.script(f"/api/{name}", redirect("/store/scan.zip"))
     file = replace(bare(url), path="scan.zip")
     bench.check_whole(bench.fetch(file), Assurance.FIRST_SEEN, WRAPPED)
 

@@ -66,6 +66,8 @@ class Fetched:
     assurance: Assurance
     checked: str | None
     host: str
+    noted: bool = False
+    """Whether a note lies beside it, to be removed with it."""
 
 
 def fetch_file(file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, terms: Terms) -> Fetched:
@@ -129,6 +131,8 @@ class _Download:
         self.replacing = self.encoded = self.verified = False
         self.refused_text = b""
         self.answer: Answer | None = None
+        self.whole = False
+        """A former attempt left all of it."""
         self.segments: Segments | None = None
         self.streaming = False
         """The host turned out to have no ranges, or no single version."""
@@ -159,6 +163,9 @@ class _Download:
         """Goes on from what a former attempt left, unless it is for several ranges."""
         if not self.partial.was_left():
             return
+        if not self.terms.ranges and self.partial.is_whole():
+            self.whole = True
+            return
         in_pieces = self.partial.pieces.exists()
         if in_pieces and self.size is None:
             self.size = learned_size(self.partial.pieces)
@@ -179,13 +186,15 @@ class _Download:
                 self._begin_segments(self.size or 0)
             if self.segments is None:
                 try:
-                    self._stream()
+                    if not self.whole:
+                        self._stream()
                 except _Large as large:
                     self._begin_segments(large.size)
             if self.segments:
                 self._fill(self.segments)
             return self._verified()
         except IntegrityError as error:
+            self.whole = False
             self.bad += 1
             if self.bad >= BAD_TRIES:
                 raise
@@ -294,8 +303,10 @@ class _Download:
 
     def _see_wrapping(self, answer: Answer) -> None:
         """Kaggle's storage has some files as the only member of a zip that is called as they are, and .zip."""
+        name = self.wanted.path.rpartition("/")[2]
         asked, sent = (unquote(urlsplit(url).path).rpartition("/")[2] for url in (self.url, answer.url))
-        self.file = replace(self.wanted, size=None) if sent == f"{asked}.zip" and asked else self.wanted
+        wrapped = asked == name and sent == f"{name}.zip"
+        self.file = replace(self.wanted, size=None) if wrapped else self.wanted
         self.partial.file = self.file
 
     def _open(self, start: int) -> None:
@@ -414,15 +425,19 @@ class _Download:
         if problem:
             partial.drop()
             raise IntegrityError(problem)
-        partial.forget_note()
-        self.verified = True
         published = partial.hasher.published
+        if published or self.terms.ranges or partial.length < NOTE_FROM:
+            partial.forget_note()
+        else:
+            partial.note_whole()
+        self.verified = True
         if published:
             assurance = Assurance.PUBLISHED
         else:
             assurance = Assurance.FIRST_SEEN if self.file.size is None else Assurance.SIZE_ONLY
         checked = str(published[0]) if published else None
-        return Fetched(partial.path, partial.length, partial.hasher.sha256, assurance, checked, host_of(self.url))
+        host, noted = host_of(self.url), partial.has_note
+        return Fetched(partial.path, partial.length, partial.hasher.sha256, assurance, checked, host, noted)
 
     def _problem(self) -> str | None:
         """What is wrong with the bytes, as far as anything is known of them."""
