@@ -116,7 +116,7 @@ def test_names() -> None:
         ("hf_wrong", Door.WRONG_LOGIN, "does not accept"),
         ("hf_other", Door.PENDING, "not decided"),
         ("hf_third", Door.NOT_APPROVED, "ask for access"),
-        (TOKEN, Door.OPEN, "open"),
+        (TOKEN, Door.OPEN, "open to this token"),
     ],
 )
 def test_each_refusal_is_told_apart(box: Sandbox, token: str | None, door: Door, said: str) -> None:

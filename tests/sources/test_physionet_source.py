@@ -172,7 +172,7 @@ def test_bad_locators(box: Sandbox, locator: dict[str, object]) -> None:
         ("ann", "wrong", True, Door.WRONG_LOGIN, "does not accept"),
         ("bob", PASSWORD, True, Door.NOT_APPROVED, "agreement"),
         ("ann", PASSWORD, False, Door.AGENT, "user agent or permission"),
-        ("ann", PASSWORD, True, Door.OPEN, "open"),
+        ("ann", PASSWORD, True, Door.OPEN, "open to this log-in"),
     ],
 )
 def test_each_refusal_is_told_apart(
@@ -202,9 +202,10 @@ def test_what_is_not_there(box: Sandbox) -> None:
 
 
 def test_an_open_project_is_asked_for_one_byte(box: Sandbox) -> None:
-    for mirrored in (True, False):
+    for mirrored in (False, True):
         box.physionet.publish("cxr", "2.1.0", FILES, mirrored=mirrored)
-        assert PhysioNet().preflight(LOCATOR, net(box)).door == Door.OPEN
+        verdict = PhysioNet().preflight(LOCATOR, net(box))
+        assert (verdict.door, verdict.said) == (Door.OPEN, "cxr/2.1.0 is open to all")
     assert {entry.header("range") for entry in box.log} == {"bytes=0-0"}
 
 

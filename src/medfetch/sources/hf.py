@@ -69,8 +69,11 @@ class HuggingFace:
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         dataset = _dataset(locator)
-        answer = _commit(dataset, net, CREDENTIAL if net.has(CREDENTIAL) else None)
-        return answer if isinstance(answer, Verdict) else Verdict(Door.OPEN, f"{dataset.id} is open", dataset.page)
+        credential = CREDENTIAL if net.has(CREDENTIAL) else None
+        answer = _commit(dataset, net, credential)
+        if isinstance(answer, Verdict):
+            return answer
+        return Verdict(Door.OPEN, f"{dataset.id} is open to {'this token' if credential else 'all'}", dataset.page)
 
 
 def _dataset(locator: Mapping[str, Any]) -> Dataset:

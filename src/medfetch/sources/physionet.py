@@ -91,8 +91,13 @@ class PhysioNet:
             project = _project(locator, net)
         except UsageProblem as error:
             return Verdict(Door.ABSENT, error.message)
-        answer = None if _mirrored(project, net, FIRST_BYTE) is not None else _from_site(project, net, FIRST_BYTE)
-        return answer if isinstance(answer, Verdict) else Verdict(Door.OPEN, f"{project.folder} is open", project.page)
+        if _mirrored(project, net, FIRST_BYTE) is not None:
+            return Verdict(Door.OPEN, f"{project.folder} is open to all", project.page)
+        answer = _from_site(project, net, FIRST_BYTE)
+        if isinstance(answer, Verdict):
+            return answer
+        who = "this log-in" if answer[1] else "all"
+        return Verdict(Door.OPEN, f"{project.folder} is open to {who}", project.page)
 
 
 def _project(locator: Mapping[str, Any], net: Net) -> Project:
