@@ -216,6 +216,8 @@ class Link:
     expires: float | None = None
     """Seconds since 1970; None where the host does not say."""
     credential: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What has to be sent along, where not only the query is signed; a secret likewise."""
 
     @property
     def expired(self) -> bool:

@@ -39,6 +39,8 @@ class Case:
 
 
 CASES = {
+    # The archive, then the first pages of its items and of its images.
+    "grand-challenge": Case("a", {"archive": "a"}, {"archive": "a/b"}, before=3),
     # The commit, then the first page of its tree.
     "hf": Case("o/d", {"dataset": "o/d"}, {"dataset": "d"}, before=2),
     "http": Case(
@@ -64,6 +66,25 @@ def list_one(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
     return 200, {}, S3_PAGE.format(more=str(at + 1 < len(keys)).lower(), next=at + 1, key=keys[at])
 
 
+def grand_challenge(mock: responses.RequestsMock) -> None:
+    """An archive of one item, with an image and a DICOM set."""
+    api, media = "https://grand-challenge.org/api/v1", "https://grand-challenge.org/media"
+    keys = [f"{digit * 8}-1111-1111-1111-111111111111" for digit in "abcd"]
+    images = [
+        {"pk": keys[2], "dicom_image_set": None, "files": [{"pk": keys[0], "file": f"{media}/i.mha"}]},
+        {"pk": keys[3], "dicom_image_set": {"image_set_id": "x"}, "files": []},
+    ]
+    values = [
+        {"pk": at, "interface": {"relative_path": f"images/{at}"}, "image": f"{api}/cases/images/{image['pk']}/"}
+        for at, image in enumerate(images)
+    ]
+    instance = {"sop_instance_uid": "1.2", "get_instance": {"method": "GET", "url": f"{media}/s", "headers": {}}}
+    mock.get(f"{api}/archives/", json.dumps({"next": None, "results": [{"pk": keys[0]}]}))
+    mock.get(f"{api}/archives/items/", json.dumps({"next": None, "results": [{"pk": keys[1], "values": values}]}))
+    mock.get(f"{api}/cases/images/", json.dumps({"next": None, "results": images}))
+    mock.get(f"{api}/cases/images/{keys[3]}/dicom/instances/", json.dumps({"instances": [instance]}))
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -78,6 +99,7 @@ def hosts() -> Iterator[None]:
             {"type": "file", "path": path, "oid": digit * 40, "size": 3} for path, digit in (("a", "0"), ("b/c", "1"))
         ]
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
+        grand_challenge(mock)
         physionet = "https://physionet-open.s3.amazonaws.com"
         mock.get(f"{physionet}/p/1.0/SHA256SUMS.txt", f"{'0' * 64} a.dat\n{'1' * 64} b/c.hea\n")
         mock.get(physionet, S3_PAGE.format(more="false", next="", key="p/1.0/a.dat"))

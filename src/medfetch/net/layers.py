@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from medfetch.credentials import Secret
@@ -76,7 +75,8 @@ class Linked:
         link = self._links.get(request.url)
         if link is None or link.expired:
             link = self._links[request.url] = self._ask(request.url)
-        answer = self._inner.get(replace(request, url=link.url, credential=link.credential), receiver)
+        headers = {**link.headers, **request.headers}
+        answer = self._inner.get(Request(link.url, headers, link.credential), receiver)
         if answer.status in EXPIRED:
             self._links.pop(request.url, None)
         return answer

@@ -19,6 +19,7 @@ from medfetch.errors import UsageProblem
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import ENDPOINTS, Hosts
 from medfetch.sandbox.kaggle import Kaggle
@@ -104,6 +105,11 @@ class Sandbox:
     def kaggle(self) -> Kaggle:
         """What Kaggle shows, and to whom; nothing at the beginning."""
         return self._hosts.kaggle
+
+    @property
+    def grand_challenge(self) -> GrandChallenge:
+        """Its archives; none at the beginning."""
+        return self._hosts.grand_challenge
 
     @property
     def log(self) -> list[Entry]:

@@ -6,6 +6,7 @@ It must not know sockets.
     /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
     /hf                                      the Hugging Face Hub and the storage that it leads to
     /physionet                               PhysioNet
+    /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
@@ -23,6 +24,7 @@ from medfetch.sandbox import web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.messages import Answer, Request, as_json, text
@@ -33,7 +35,7 @@ from medfetch.sandbox.s3 import Store
 
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
-    "kaggle": "kaggle",
+    "kaggle": "kaggle", "grand_challenge": "grand-challenge",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
@@ -45,6 +47,7 @@ class Hosts:
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
+        self.grand_challenge = GrandChallenge()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self._faults = faults
@@ -59,6 +62,7 @@ class Hosts:
             "hf": self.hub.answer,
             "physionet": self.physionet.answer,
             "kaggle": self.kaggle.answer,
+            "grand-challenge": self.grand_challenge.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }

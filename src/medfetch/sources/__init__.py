@@ -104,6 +104,7 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 
 
 BUILTIN = {
+    "grand-challenge": "medfetch.sources.grand_challenge:GrandChallenge",
     "hf": "medfetch.sources.hf:HuggingFace",
     "http": "medfetch.sources.http:Http",
     "idc": "medfetch.sources.idc:Idc",
