@@ -28,13 +28,12 @@ def look(_: str, settings: Settings) -> Found | None:
 
 
 def _in_file(path: Path, profile: str | None) -> str | None:
-    content = reading.text(path)
     parsed = configparser.RawConfigParser()
     try:
-        parsed.read_string(content or "")
+        parsed.read_string(reading.text(path) or "")
     except configparser.Error:  # its message quotes the line
         raise UsageProblem(f"{path}: not an INI file") from None
-    if profile and content is not None and not parsed.has_section(f"profile {profile}"):
+    if profile and not parsed.has_section(f"profile {profile}"):
         raise UsageProblem(f"{path}: there is no [profile {profile}]", hint="SYNAPSE_PROFILE asks for it")
     sections = [f"profile {profile}"] if profile else ["default", "authentication"]
     # The first of them that holds anything is the one that counts.
