@@ -286,6 +286,21 @@ def test_a_host_without_ranges_is_not_asked_for_one(bench: Bench, server: Server
     assert ranges(server.asked) == [WHOLE, WHOLE]
 
 
+def test_what_came_whole_from_a_host_without_ranges_is_not_fetched_again(bench: Bench, server: Server) -> None:
+    url = server.script("/f", serve(BODY))
+    first = bench.fetch(bare(url), ranges=False)
+    assert first.noted, "nothing else would tell"
+    bench.received = 0
+    again = bench.fetch(bare(url), ranges=False)
+    assert (again.sha256, again.assurance, bench.received) == (first.sha256, Assurance.FIRST_SEEN, SIZE)
+    assert len(server.asked) == 1
+    # Bytes that are not those any more are none at all.
+    bench.partial.write_bytes(OTHER)
+    bench.received = 0
+    assert bench.fetch(bare(url), ranges=False).sha256 == first.sha256
+    assert (len(server.asked), bench.received) == (2, SIZE)
+
+
 # -- partials of a former process ---------------------------------------------------------------------------------
 
 

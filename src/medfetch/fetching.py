@@ -125,7 +125,8 @@ class Fetching:
                 return Files(tuple(self._staged(piece, fetched, piece.path, route) for piece, fetched in named))
             joined = self._joined(file, pieces)
             return Files((self._staged(file, joined, file.path, route),), leftovers=tuple(p.path for p in pieces))
-        return Files((self._staged(file, pieces[0], self._final_path(file, pieces[0].path), route),))
+        staged = self._staged(file, pieces[0], self._final_path(file, pieces[0].path), route)
+        return Files((staged,), leftovers=_notes(pieces))
 
     def series(self, group: Group, archive: RemoteFile, route: Mapping[str, Any]) -> Files:
         """A series that a host zips on the fly: its good instances, and what is wrong with the others."""
@@ -135,7 +136,8 @@ class Fetching:
             series = unpack.extract_series([fetched.path], staging, name=group.path, **self._bounds())
         except IntegrityError:
             # Whole by its length and yet no zip: nothing of it is worth keeping.
-            fetched.path.unlink(missing_ok=True)
+            for path in (fetched.path, *_notes([fetched])):
+                path.unlink(missing_ok=True)
             raise
         files = tuple(
             Staged(
@@ -145,7 +147,7 @@ class Fetching:
             )
             for member in series.members
         )  # fmt: skip
-        return Files(files, series.problems, (staging, fetched.path))
+        return Files(files, series.problems, (staging, fetched.path, *_notes([fetched])))
 
     # -- pieces of it --------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Fetching:
             named = zip(file.pieces or (file,), pieces, strict=True)
             files += [self._staged(piece, fetched, piece.path, route) for piece, fetched in named]
             return Files(tuple(files), leftovers=(staging,))
-        return Files(tuple(files), leftovers=(staging, *paths))
+        return Files(tuple(files), leftovers=(staging, *paths, *_notes(pieces)))
 
     def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
         """Several pieces as the one file that they are; they themselves stay until it is in place."""
@@ -264,6 +266,11 @@ class Fetching:
             elif path.suffix == PARTIAL:
                 orphans[path.name.split(".", 1)[0]] = path
         return orphans
+
+
+def _notes(fetched: list[Fetched]) -> tuple[Path, ...]:
+    """What may lie beside whole files until they are in place (``Partial.note_whole``)."""
+    return tuple(each.path.with_suffix(NOTE) for each in fetched if each.noted)
 
 
 def _weakest(pieces: list[Fetched]) -> Assurance:

@@ -81,6 +81,10 @@ class Partial:
     def is_open(self) -> bool:
         return self._descriptor >= 0
 
+    @property
+    def has_note(self) -> bool:
+        return self._noted
+
     def was_left(self) -> bool:
         """Whether a former attempt left something."""
         self._noted = os.path.exists(self._name)
@@ -128,6 +132,20 @@ class Partial:
             content = json.loads(text)
             return content["url"], content["validator"]
         return "", None
+
+    def note_whole(self) -> None:
+        """Writes down that it is all there, with its digest: what cannot be gone on with need not be fetched again."""
+        self._noted = True
+        with disk_errors(self._note):
+            self._note.write_text(json.dumps({"url": "", "validator": None, "whole": self.hasher.sha256}))
+
+    def is_whole(self) -> bool:
+        """Whether ``note_whole`` was called for these bytes; they are taken up then."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            digest = json.loads(self._note.read_bytes())["whole"]
+            self.take_up()
+            return bool(self.hasher.sha256 == digest)
+        return False
 
     def forget_note(self) -> None:
         if self._noted:
