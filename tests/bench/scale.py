@@ -42,7 +42,7 @@ class Dataset:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.scale", description=__doc__.partition("\n")[0])
     parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
-    parser.add_argument("--nlst", action="store_true", help="also the 21 million instances of NLST: long, and 30 GB of disk")
+    parser.add_argument("--nlst", action="store_true", help="also the 21 million instances of NLST: 30 GB of disk")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where the files go")
     parser.add_argument(
         "--json",
