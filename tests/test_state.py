@@ -521,3 +521,12 @@ def test_odd_versions_are_folders_that_can_be_told_apart(tmp_path: Path) -> None
     assert len(names) == 5
     assert all("/" not in name for name in names)
     assert list(cache.homes(tmp_path)) == []
+
+
+def test_the_folders_of_a_home_stay_as_long_as_it_has_a_plan(home: Home) -> None:
+    (home.plans / "plan").mkdir()
+    cache.remove_if_empty(home)
+    assert home.partial.is_dir()
+    (home.plans / "plan").rmdir()
+    cache.remove_if_empty(home)
+    assert not home.root.exists()

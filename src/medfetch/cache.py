@@ -183,7 +183,8 @@ def _close(root: Path, readers: Readers) -> None:
 def remove_if_empty(home: Home) -> None:
     """Undoes ``prepare`` where nothing came of it."""
     with suppress(OSError):
-        for folder in (home.partial, home.plans, home.inner, home.root, home.root.parent):
+        # Where there is a plan, somebody may be at work already: the partial folder is theirs.
+        for folder in (home.plans, home.partial, home.inner, home.root, home.root.parent):
             folder.rmdir()
 
 
