@@ -7,6 +7,7 @@ for them, and what reached a second origin; while it runs, what the system tells
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +24,7 @@ import pytest
 from running import Medfetch, Ran, Run
 from servers import Asked, Server, reply
 
+from medfetch import sources
 from medfetch.sandbox import Fault, Sandbox
 
 COMMONS = "commons.example"
@@ -251,6 +254,46 @@ def environment(process: Path) -> bytes:
         return (process / "environ").read_bytes()
     except OSError:
         return b""
+
+
+# -- every source -------------------------------------------------------------------------------------------------
+
+
+def _contract() -> ModuleType:
+    path = Path(__file__).parent / "contract" / "test_sources.py"
+    spec = importlib.util.spec_from_file_location("contract_of_sources", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TYPED = {"physionet": "p/1.0"}
+"""Where the contract's name would first ask for something without a secret."""
+
+
+@pytest.mark.parametrize("name", sources.BUILTIN)
+def test_a_source_sends_its_own_secret_to_its_own_hosts(
+    name: str, run: Run, home: Path, cache: Path, box: Sandbox, probe: dict[str, str]
+) -> None:
+    typed = TYPED.get(name) or _contract().CASES[name].typed
+    typed = typed if "://" in typed else f"{name}:{typed}"
+    own = {header for secret, header in HEADERS.items() if secret.partition(":")[0] == name}
+    with Sandbox() as other:
+        there = f"{other.endpoints['http']}/elsewhere.example/x?X-Amz-Signature=s3cret-signature"
+        quoted = " ".join(["wrong:", HEADERS.get(name, "").partition(" ")[2], PASSWORDS.get(name, "")])
+        wrong = [Fault(method="", status=403, body=quoted, times=None)] * bool(own)
+        for fault in (Fault(redirect=there, times=None), *wrong):
+            box.clear()
+            box.add(fault)
+            ran = run("get", typed, "--limit", 1, "-vv", "--json", code=None, **{**probe, "MEDFETCH_TRIES": "1"})
+            assert ran.code
+            kept(ran, cache, home)
+        assert [entry for entry in other.log if secret_in(f"{entry.headers} {entry.body}")] == []
+    sent = {entry.header("authorization") for entry in box.log}
+    assert sent - {None} <= own
+    assert name not in HEADERS or own <= sent
 
 
 # -- login --------------------------------------------------------------------------------------------------------

@@ -39,10 +39,16 @@ class Secrets:
         self._told = {host_of(told[name]) for name in traits.endpoints if name in told}
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._there: dict[str, tuple[bool, float]] = {}
 
     def there(self, name: str) -> bool:
         """Whether there is one of that name. Raises: UsageProblem."""
-        return credentials.where(name, self._settings) is not None
+        with self._lock:
+            known, until = self._there.get(name, (False, 0.0))
+            if until < time.time():
+                known = credentials.where(name, self._settings) is not None
+                self._there[name] = known, time.time() + KEPT
+        return known
 
     def of(self, name: str, url: str) -> Secret:
         """The secret that is about to go to an address.
