@@ -9,6 +9,7 @@ import base64
 import re
 import resource
 import sys
+import threading
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ SHORTEST = 6
 PR_SET_DUMPABLE = 4
 """linux/prctl.h"""
 
+_lock = threading.Lock()
 _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
@@ -35,17 +37,26 @@ def watch(secret: Secret | ApiKey) -> None:
         case ApiKey(key):
             words = {key}
     found = {form for word in words for form in (word, quote(word, safe="")) if len(word) >= SHORTEST}
-    if found <= _known:
-        return
-    if not _known:
-        _leave_no_core()
-    _known.update(found)
-    _pattern = re.compile("|".join(sorted(map(re.escape, _known), key=len, reverse=True)))
+    with _lock:
+        if found <= _known:
+            return
+        if not _known:
+            _leave_no_core()
+        _known.update(found)
+        _pattern = None
 
 
 def redacted(text: str) -> str:
     """A text with every known secret replaced by ``***``."""
-    return _pattern.sub("***", text) if _pattern else text
+    global _pattern
+    with _lock:
+        if not _known:
+            return text
+        # Only now: there may be thousands, found one by one.
+        if _pattern is None:
+            _pattern = re.compile("|".join(sorted(map(re.escape, _known), key=len, reverse=True)))
+        pattern = _pattern
+    return pattern.sub("***", text)
 
 
 def _leave_no_core() -> None:
