@@ -136,7 +136,6 @@ def test_a_signal_does_not_wait_for_a_silent_host(run: Run, box: Sandbox) -> Non
 
 
 def test_a_killed_worker_is_replaced(run: Run, box: Sandbox, cache: Path) -> None:
-    # What is under way on a connection is lost: the fewer there are, the less.
     process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_JOBS="4")
     until(lambda: box.stats.data_bytes > 1_000_000, "some bytes")
     (worker,) = children(process)
@@ -150,7 +149,8 @@ def test_a_killed_worker_is_replaced(run: Run, box: Sandbox, cache: Path) -> Non
     ]
     folder = cache / COLLECTION / "current"
     assert tree(folder) == of_subject(SUBJECTS[0], CAP)
-    assert box.stats.data_bytes - total(folder) < 0.03 * total(folder)
+    # A file that is under way on each of four connections, and one that has just come.
+    assert box.stats.data_bytes - total(folder) <= 2 * 4 * CAP
 
 
 def test_a_large_file_goes_on_where_it_was_cut(run: Run, box: Sandbox, cache: Path) -> None:
