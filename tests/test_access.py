@@ -195,6 +195,14 @@ def test_without_a_recipe_nothing_is_claimed(run: Run) -> None:
     assert "not known" in run("access", "tcia:NSCLC-Radiomics").out
 
 
+def test_the_host_has_the_last_word(run: Run, home: Path) -> None:
+    write_recipe(home, "gone", routes=[{"source": "physionet", "project": "no-such-project", "version": "1.0.0"}])
+    assert "  gone: needs nothing\n" in run("access", "gone").out
+    out = run("access", "gone", "--check").out
+    assert "  gone: no step is known to be missing\n      the host says: no such dataset." in out
+    assert run("access", "gone", "--check", "--json").last["host"]["says"] == "no such dataset"
+
+
 def test_a_secret_that_is_here_is_seen_and_a_file_of_secrets_that_cannot_be_used_is_told(
     run: Run, shelf: Path, home: Path
 ) -> None:

@@ -13,7 +13,7 @@ from medfetch import catalog, standing
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
 from medfetch.standing import Overview, Prospect, Standing
-from medfetch.types import Recipe, Verdict
+from medfetch.types import Door, Recipe, Verdict
 
 WIDE = 80
 COLUMNS = {
@@ -117,8 +117,11 @@ def _filled(text: str, first: str = "     ", others: str | None = None) -> list[
 
 
 def _prospect(dataset: Prospect) -> str:
+    shut = dataset.verdict is not None and dataset.verdict.door != Door.OPEN
     if dataset.to_take:
         done = f"still to take: {', '.join(dataset.to_take)}"
+    elif shut:
+        done = "no step is known to be missing"
     elif dataset.steps:
         done = "nothing more to do"
     else:
