@@ -36,6 +36,8 @@ MAY = {
     "pool": [],
     "ranges": [],
     "hosts": ["leases"],
+    # … secrets are found without knowing what they are for …
+    "credentials": ["config", "credentials", "errors"],
     # … a source translates, and touches the network only through the Net that it is handed …
     "sources": ["errors", "types", "checksum", "sources"],
     "unpack": ["errors", "types", "checksum", "dicom", "unpack"],
