@@ -303,6 +303,9 @@ class _Download:
 
     def _see_wrapping(self, answer: Answer) -> None:
         """Kaggle's storage has some files as the only member of a zip that is called as they are, and .zip."""
+        if ".zip" not in answer.url:
+            self.file = self.partial.file = self.wanted
+            return
         name = self.wanted.path.rpartition("/")[2]
         asked, sent = (unquote(urlsplit(url).path).rpartition("/")[2] for url in (self.url, answer.url))
         wrapped = asked == name and sent == f"{name}.zip"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch.errors import UsageProblem
-from medfetch.types import Entry, Group, Link, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import Entry, Group, Link, Mailed, RemoteFile, Selection, Traits, Verdict
 
 
 class Net(Protocol):
@@ -49,6 +50,9 @@ class Net(Protocol):
 
     def has(self, credential: str) -> bool:
         """Whether there is a secret of that name on this machine."""
+
+    def mailed(self) -> tuple[Mailed, ...]:
+        """The links that the person was sent, and gave for this run (``--links``)."""
 
 
 class Source(Protocol):
@@ -109,16 +113,24 @@ BUILTIN = {
     "http": "medfetch.sources.http:Http",
     "idc": "medfetch.sources.idc:Idc",
     "kaggle": "medfetch.sources.kaggle:Kaggle",
+    "links": "medfetch.sources.links:Links",
     "physionet": "medfetch.sources.physionet:PhysioNet",
     "s3": "medfetch.sources.s3:S3",
+    "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
 }
 ENTRY_POINTS = "medfetch.sources"
 
 
+@cache
+def _plugins() -> tuple[EntryPoint, ...]:
+    """Third-party sources; to look for them takes 20 ms, and every shard asks."""
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
 def names() -> list[str]:
     """Built-in and third-party sources, sorted."""
-    return sorted({*BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILTIN, *(point.name for point in _plugins())})
 
 
 def get(name: str) -> Source:
@@ -127,7 +139,7 @@ def get(name: str) -> Source:
     Raises:
         UsageProblem: no such source, two packages claim the name, or a third-party one fails to import.
     """
-    plugins = [point for point in entry_points(group=ENTRY_POINTS) if point.name == name]
+    plugins = [point for point in _plugins() if point.name == name]
     if len(plugins) + (name in BUILTIN) > 1:
         claims = ["medfetch"] * (name in BUILTIN) + [point.value for point in plugins]
         raise UsageProblem(f"the source {name!r} is claimed by {' and '.join(claims)}", hint="uninstall one of them")
