@@ -26,6 +26,7 @@ from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
 from medfetch.sandbox.server import Server
+from medfetch.sandbox.synapse import Synapse
 
 __all__ = ["Entry", "Fault", "Sandbox", "Tally", "serve"]
 
@@ -110,6 +111,11 @@ class Sandbox:
     def grand_challenge(self) -> GrandChallenge:
         """Its archives; none at the beginning."""
         return self._hosts.grand_challenge
+
+    @property
+    def synapse(self) -> Synapse:
+        """Its folders; none at the beginning."""
+        return self._hosts.synapse
 
     @property
     def log(self) -> list[Entry]:

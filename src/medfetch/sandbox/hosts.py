@@ -8,6 +8,7 @@ It must not know sockets.
     /physionet                               PhysioNet
     /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
+    /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -32,10 +33,12 @@ from medfetch.sandbox.nbia import Nbia
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Record
 from medfetch.sandbox.s3 import Store
+from medfetch.sandbox.synapse import Synapse
 
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
+    "synapse": "synapse", "synapse_files": "synapse",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
@@ -48,6 +51,7 @@ class Hosts:
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
         self.grand_challenge = GrandChallenge()
+        self.synapse = Synapse()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self._faults = faults
@@ -63,6 +67,7 @@ class Hosts:
             "physionet": self.physionet.answer,
             "kaggle": self.kaggle.answer,
             "grand-challenge": self.grand_challenge.answer,
+            "synapse": self.synapse.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }
