@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from medfetch.errors import Refused, Retryable, Unreachable
-from medfetch.types import Traits
+from medfetch.types import Mailed, Traits
 
 
 class PlainNet:
@@ -17,6 +17,7 @@ class PlainNet:
         self.traits = traits
         self.asked: list[str] = []
         self.secrets: dict[str, str] = {}
+        self.links: tuple[Mailed, ...] = ()
 
     def endpoint(self, name: str) -> str:
         return self.endpoints.get(name, self.traits.endpoints[name])
@@ -42,6 +43,9 @@ class PlainNet:
 
     def has(self, credential: str) -> bool:
         return credential in self.secrets
+
+    def mailed(self) -> tuple[Mailed, ...]:
+        return self.links
 
     def _headers(self, headers: Mapping[str, str] | None, credential: str | None) -> dict[str, str]:
         """Those given, with the ``Authorization`` that a test has put under the credential's name."""

@@ -19,6 +19,7 @@ import yaml
 
 from medfetch import __version__
 from medfetch.errors import UsageProblem
+from medfetch.types import Mailed
 
 OWN_SECRETS = "credentials.json"
 SECRETS = frozenset({
@@ -32,7 +33,7 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a run can be told from outside; picklable, and free of secrets."""
+    """Everything that a run can be told from outside; picklable, and but for ``links`` free of secrets."""
 
     cache: Path
     recipes: tuple[Path, ...] = ()
@@ -65,6 +66,8 @@ class Settings:
     credentials_command: tuple[str, ...] = ()
     """The words of a command that prints the secret called ``{name}``."""
     ca_bundle: str = field(default_factory=certifi.where)
+    links: tuple[Mailed, ...] = field(default=(), repr=False)
+    """What was in the mail (``--links``): handed to worker processes through their pipes, written nowhere."""
     verbose: int = 0
     """1: everything that is tried again, 2: every request too."""
 

@@ -139,7 +139,7 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
             if route["source"] not in known_sources:
                 yield _unknown((*where, "source"), "source", route["source"], known_sources)
             yield from _requirement_findings(route.get("requires", []), (*where, "requires"), known)
-            if route["source"] == "http":
+            if route["source"] in ("http", "links"):
                 yield from _file_findings(route["files"], (*where, "files"), name, owners)
 
 

@@ -26,13 +26,16 @@ SOMEBODY_DECIDES = {"application": 7.0, "approval": 7.0, "payment": 7.0}
 def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
     """The steps for a recipe's parts, each once: the recipe's own, then those of each part's first route.
 
-    Terms that no step speaks of, and log-ins of single addresses, are steps too.
+    Terms that no step speaks of, log-ins of single addresses, and links that come by mail, are steps too.
     """
     found = {step.name: step for step in recipe.access.requires}
+    parts = list(parts)
     for part in parts:
         for route in part.routes[:1]:
             found.update({step.name: step for step in route.requires})
             found.update({step.name: step for step in _logins(route.locator)})
+    if all(step.kind != "link" for step in found.values()):
+        found.update({step.name: step for part in parts for step in _links(recipe.id, part)})
     if recipe.access.level == Level.TERMS and all(step.kind != "terms" for step in found.values()):
         agree = "Read the terms of use, and agree to them or leave the data."
         at = recipe.access.terms or recipe.homepage
@@ -52,6 +55,14 @@ def _logins(locator: Mapping[str, Any]) -> Iterable[Requirement]:
             for each in file.get("pieces", [file]):
                 for url in each["url"] if isinstance(each["url"], list) else [each["url"]]:
                     yield _login(str(urlsplit(url).hostname))
+
+
+def _links(dataset: str, part: Part) -> Iterable[Requirement]:
+    """The links that a part's first route waits for."""
+    for route in part.routes[:1]:
+        if route.source == "links":
+            do = "Ask for the links, and give what is in the mail: --links FILE, or - to paste it."
+            yield Requirement(f"{dataset}-links", "link", do, route.locator["asked_at"])
 
 
 def _login(host: str) -> Requirement:

@@ -144,6 +144,12 @@ def of_dataset(
 def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[Agreement]) -> Standing:
     """What this machine knows of a step."""
     opens = (dataset,)
+    if step.kind == "link":
+        if settings.links:
+            return Standing(step, State.PRESENT, opens, "links given")
+        return Standing(
+            step, State.MISSING, opens, f"no good links are here: medfetch get {dataset} --links FILE, or -"
+        )
     if step.credential:
         try:
             where = credentials.where(step.credential, settings)
@@ -219,7 +225,7 @@ def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None =
     if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
         where = recipe.access.terms or terms.at
         hint = f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
-    elif other := next((each.step for each in to_take if not each.step.credential), None):
+    elif other := next((each.step for each in to_take if not each.step.credential and each.step.kind != "link"), None):
         hint = f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
     return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
 
@@ -237,6 +243,11 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
             raise UsageProblem(
                 f"{name!r} is taken when {secret!r} is on this machine: nobody's word stands for that",
                 hint=f"medfetch login {secret}",
+            )
+        if known[name].kind == "link":
+            raise UsageProblem(
+                f"{name!r} is taken when the links are given: nobody's word stands for that",
+                hint=f"medfetch get {recipe.id} --links FILE",
             )
     return [known[name] for name in names] or [step for step in known.values() if step.kind == "terms"]
 

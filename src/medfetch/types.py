@@ -225,6 +225,15 @@ class Link:
         return self.expires is not None and time.time() > self.expires - 30
 
 
+@dataclass(frozen=True, slots=True)
+class Mailed:
+    """A link that the person was sent; its text never shows it."""
+
+    link: Link = field(repr=False)
+    names: tuple[str, ...]
+    """What its file may be called: by its address, by the command around it."""
+
+
 class Door(StrEnum):
     """What a host says when it is asked whether this person may have a dataset."""
 

@@ -29,8 +29,8 @@ NBIA = "https://nbia.cancerimagingarchive.net/nbia-api/services/v4"
 
 @dataclass(frozen=True)
 class Case:
-    typed: str
-    """``source:TEXT``."""
+    typed: str | None
+    """``source:TEXT``; None where only a recipe can say it."""
     locator: dict[str, Any]
     """With more than one entry."""
     bad: dict[str, Any]
@@ -51,8 +51,15 @@ CASES = {
     ),
     "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
     "kaggle": Case("o/d/versions/3", {"dataset": "o/d", "version": 3}, {"dataset": "o/d", "competition": "c"}),
+    "links": Case(
+        None,
+        {"asked_at": "https://h.example/", "files": [{"path": "b/a.nii"}, {"path": "a.zip", "unpack": True}]},
+        {"asked_at": "https://h.example/", "files": [{"path": "../a"}]},
+    ),
     "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
     "s3": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
+    # The folder, the first page of what is in it, and its first file.
+    "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
 }  # fmt: skip
 
@@ -85,6 +92,18 @@ def grand_challenge(mock: responses.RequestsMock) -> None:
     mock.get(f"{api}/cases/images/{keys[3]}/dicom/instances/", json.dumps({"instances": [instance]}))
 
 
+def synapse(mock: responses.RequestsMock) -> None:
+    """A folder of two files."""
+    api = "https://repo-prod.prod.sagebase.org/repo/v1/entity"
+    page = [{"id": key, "name": "n", "type": "x.FileEntity", "versionNumber": 1} for key in ("syn2", "syn3")]
+    mock.post(f"{api}/syn1/bundle2", json.dumps({"entity": {"concreteType": "x.Folder"}}))
+    mock.post(f"{api}/children", json.dumps({"page": page, "nextPageToken": None}))
+    for key in ("syn2", "syn3"):
+        handle = {"id": "7", "fileName": f"{key}.nii", "contentSize": 3, "contentMd5": "0" * 32}
+        bundle = {"entity": {"id": key, "name": "n", "dataFileHandleId": "7"}, "fileHandles": [handle]}
+        mock.post(f"{api}/{key}/version/1/bundle2", json.dumps(bundle))
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -100,6 +119,7 @@ def hosts() -> Iterator[None]:
         ]
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
         grand_challenge(mock)
+        synapse(mock)
         physionet = "https://physionet-open.s3.amazonaws.com"
         mock.get(f"{physionet}/p/1.0/SHA256SUMS.txt", f"{'0' * 64} a.dat\n{'1' * 64} b/c.hea\n")
         mock.get(physionet, S3_PAGE.format(more="false", next="", key="p/1.0/a.dat"))
@@ -200,8 +220,8 @@ def test_offline_means_without_the_network(name: str) -> None:
 
 def test_it_reads_what_people_type(name: str) -> None:
     source = sources.get(name)
-    locator = source.locate(CASES[name].typed)
-    next(source.resolve(locator, PlainNet(source.traits), Selection()))
+    if (typed := CASES[name].typed) is not None:
+        next(source.resolve(source.locate(typed), PlainNet(source.traits), Selection()))
     with pytest.raises(UsageProblem):
         source.locate("")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from medfetch import runner, upkeep
+from medfetch.cli import links
 from medfetch.cli.common import Session, explain, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.config import Settings
@@ -21,6 +22,7 @@ from medfetch.types import Recipe
 @click.command("get")
 @click.argument("names", nargs=-1)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
+@links.option
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")
 @click.option("--jobs", help="Connections at once; as many as help, if not given.")
 @click.option("--limit-rate", help="Bytes per second, such as 20M.")
@@ -32,7 +34,7 @@ from medfetch.types import Recipe
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
-    no_unpack: bool, keep_archives: bool, keep_going: bool, to: Path | None,
+    mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, to: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack")
@@ -40,18 +42,18 @@ def command(
     problems: list[MedfetchError] = []
     with session.reaching() as settings:
         chosen = []
-        for recipe, own in wanted(names, files, wish, settings, sha256):
+        for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
-                runner.make_plan(recipe, own, settings, display)
-                chosen.append((recipe, replace(own, refresh=False)))
+                runner.make_plan(recipe, own, told, display)
+                chosen.append((recipe, replace(own, refresh=False), told))
             except MedfetchError as error:
                 if not keep_going:
                     raise
                 problems.append(error)
-        for recipe, own in chosen:
+        for recipe, own, told in chosen:
             try:
-                _get_one(session, recipe, own, settings, display, to)
+                _get_one(session, recipe, own, told, display, to)
             except MedfetchError as error:
                 if not keep_going or error.exit_code in (5, 75, 130, 143):
                     raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from medfetch import cache, runner
+from medfetch.cli import links
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.planning import Plan
@@ -19,18 +20,20 @@ from medfetch.types import Recipe
 @click.command("plan")
 @click.argument("names", nargs=-1)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
+@links.option
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")
 @click.option("--files", "show_entries", is_flag=True, help="Each series and file too.")
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
-    show_entries: bool,
+    mail: TextIO | None, show_entries: bool,
 ) -> None:  # fmt: skip
     """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched."""
     with session.reaching() as settings:
-        for recipe, own in wanted(names, files, wish, settings, sha256):
-            made = runner.make_plan(recipe, own, settings, session.display())
+        display = session.display()
+        for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
+            made = runner.make_plan(recipe, own, told, display)
             content = _content(recipe, made)
             session.out(content, _text(runner.label(recipe), content))
             if show_entries:

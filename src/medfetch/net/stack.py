@@ -6,17 +6,19 @@ import base64
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Secret, Token
+from medfetch.credentials import ApiKey, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
-from medfetch.types import Traits
+from medfetch.types import Mailed, Traits
 
+SIGNATURE = 20
+"""Characters of a link's query from which on a value may be a secret."""
 API_TIMEOUT = (10, 300)
 """Seconds to connect, to each of a name's addresses in turn (IPv6 may be silent), and between bytes: NBIA takes minutes
 to list a large collection."""
@@ -72,6 +74,14 @@ class ApiNet:
 
     def has(self, credential: str) -> bool:
         return self._secrets.there(credential)
+
+    def mailed(self) -> tuple[Mailed, ...]:
+        for each in self._settings.links:
+            for name, value in parse_qsl(urlsplit(each.link.url).query):
+                # Names of files are none, nor what is too short to be a signature.
+                if len(value) >= SIGNATURE and not name.startswith("response-"):
+                    guard.watch(Token(value))
+        return self._settings.links
 
     def secret(self, name: str, url: str) -> Secret:
         """What goes by that name to that address (see ``Secrets.of``)."""

@@ -12,26 +12,16 @@ from urllib.parse import quote, unquote, urlsplit
 
 from medfetch import checksum
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _files
 from medfetch.sources._locator import only, strings
-from medfetch.sources._paths import component, relative
-from medfetch.types import Checksum, RemoteFile, Selection, Traits, Unpack
+from medfetch.sources._paths import component
+from medfetch.types import Checksum, RemoteFile, Selection, Traits
 
 PIECE_FIELDS = {"url", "size", *checksum.HEX_LENGTH}
 FILE_FIELDS = PIECE_FIELDS | {"path", "pieces", "unpack", "auth", "range"}
-ARCHIVES = {
-    ".zip": "zip",
-    ".tar": "tar",
-    ".tar.gz": "tar",
-    ".tgz": "tar",
-    ".tar.bz2": "tar",
-    ".tar.xz": "tar",
-    ".7z": "7z",
-}
 HOST_CONNECTIONS = {"zenodo.org": 2}
 """Zenodo blocked sites with eight connections, and some with four; two were fine (karel-brinda/Phylign#236)."""
 NUMBER = re.compile(r"\{n(?::0([1-9])d)?\}")
-SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[kMGTP]?B")
 SPLIT_ZIP = re.compile(r"\.(z[0-9]{2,3}|zip)$", re.IGNORECASE)
 
 
@@ -70,7 +60,7 @@ class Http:
         seen: set[str] = set()
         for at, item in enumerate(items):
             where = f"http.files[{at}]"
-            for each in _numbered(_mapping(item, FILE_FIELDS, where), where):
+            for each in _numbered(_files.mapping(item, FILE_FIELDS, where), where):
                 file = _file(each, net, where)
                 if file.path in seen:
                     raise RecipeError(f"two files have the path {file.path!r}", at=where)
@@ -81,19 +71,19 @@ class Http:
 def _file(item: Mapping[str, Any], net: Net, where: str) -> RemoteFile:
     if ("url" in item) == ("pieces" in item):
         raise RecipeError("expected either url or pieces", at=where)
-    path = _path(item, where)
+    path = _files.path(item, where)
     listed = _pieces(item, where)
     first = strings(item, "url", where) or strings(listed[0], "url", where)
     credential = _credential(item, [*first, *(url for piece in listed for url in strings(piece, "url", where))], where)
     names = _piece_paths(path, [strings(piece, "url", where)[0] for piece in listed], where)
-    checksums = _checksums(item, where)
+    checksums = _files.checksums(item, where)
     return RemoteFile(
         path=path,
         key=_key(checksums, first),
         urls=() if listed else tuple(_address(url, net, where) for url in first),
-        size=_size(item, where),
+        size=_files.size(item, where),
         checksums=checksums,
-        unpack=_unpack(item, path, split=bool(listed) and names[-1] == path, where=where),
+        unpack=_files.unpack(item, path, split=bool(listed) and names[-1] == path, where=where),
         credential=credential,
         pieces=tuple(
             _piece(piece, name, credential, net, f"{where}.pieces[{at}]")
@@ -104,12 +94,12 @@ def _file(item: Mapping[str, Any], net: Net, where: str) -> RemoteFile:
 
 def _piece(item: Mapping[str, Any], path: str, credential: str | None, net: Net, where: str) -> RemoteFile:
     urls = strings(item, "url", where)
-    checksums = _checksums(item, where)
+    checksums = _files.checksums(item, where)
     return RemoteFile(
         path=path,
         key=_key(checksums, urls),
         urls=tuple(_address(url, net, where) for url in urls),
-        size=_size(item, where),
+        size=_files.size(item, where),
         checksums=checksums,
         credential=credential,
     )
@@ -122,7 +112,7 @@ def _pieces(item: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
     if not isinstance(pieces, list | tuple) or not pieces:
         raise RecipeError("expected a list of pieces", at=f"{where}.pieces")
     for at, piece in enumerate(pieces):
-        if not strings(_mapping(piece, PIECE_FIELDS, f"{where}.pieces[{at}]"), "url", f"{where}.pieces[{at}]"):
+        if not strings(_files.mapping(piece, PIECE_FIELDS, f"{where}.pieces[{at}]"), "url", f"{where}.pieces[{at}]"):
             raise RecipeError("a piece needs a url", at=f"{where}.pieces[{at}]")
     return list(pieces)
 
@@ -140,24 +130,6 @@ def _piece_paths(path: str, urls: list[str], where: str) -> list[str]:
     return [*(f"{path[:-4]}.{suffix}" for suffix in suffixes[:-1]), path]
 
 
-def _unpack(item: Mapping[str, Any], path: str, split: bool, where: str) -> Unpack | None:
-    wanted = item.get("unpack", False)
-    if wanted is False:
-        if split:
-            raise RecipeError("the pieces of a split zip do not join to a zip: add `unpack: true`", at=where)
-        return None
-    kind = next((kind for suffix, kind in ARCHIVES.items() if path.lower().endswith(suffix)), None)
-    if kind is None:
-        raise RecipeError(f"{path!r} is no archive to unpack; known: {', '.join(ARCHIVES)}", at=f"{where}.unpack")
-    if wanted is True:
-        into = path.rpartition("/")[0]
-    elif isinstance(wanted, Mapping) and set(wanted) == {"into"} and isinstance(wanted["into"], str):
-        into = _safe(wanted["into"], f"{where}.unpack") if wanted["into"] not in ("", ".") else ""
-    else:
-        raise RecipeError(f"expected true or {{into: folder}}, not {wanted!r}", at=f"{where}.unpack")
-    return Unpack("split-zip" if split else kind, into)
-
-
 def _numbered(item: Mapping[str, Any], where: str) -> Iterator[Mapping[str, Any]]:
     """The item itself, or with ``range`` one item for each number."""
     if "range" not in item:
@@ -171,7 +143,7 @@ def _numbered(item: Mapping[str, Any], where: str) -> Iterator[Mapping[str, Any]
     if surplus := set(item) - {"range", "path", "url", "unpack", "auth"}:
         raise RecipeError(f"{', '.join(sorted(surplus))} cannot be the same for every file of a range", at=where)
     urls = strings(item, "url", where)
-    if not all(NUMBER.search(template) for template in (_path(item, where), *urls)):
+    if not all(NUMBER.search(template) for template in (_files.path(item, where), *urls)):
         raise RecipeError("path and url need {n}, or {n:05d} for five digits, where the number goes", at=where)
     for number in range(limits[0], limits[1] + 1):
         filled = {"path": _fill(item["path"], number), "url": [_fill(url, number) for url in urls]}
@@ -204,48 +176,5 @@ def _address(url: str, net: Net, where: str) -> str:
     return f"{net.endpoint('http')}/{url.partition('://')[2]}" if net.replaced("http") else url
 
 
-def _path(item: Mapping[str, Any], where: str) -> str:
-    path = item.get("path")
-    if not isinstance(path, str):
-        raise RecipeError(f"expected the path of a file, not {path!r}", at=f"{where}.path")
-    return _safe(path, f"{where}.path")
-
-
-def _safe(path: str, where: str) -> str:
-    try:
-        return relative(path)
-    except RecipeError as error:
-        raise RecipeError(error.message, at=where) from None
-
-
-def _checksums(item: Mapping[str, Any], where: str) -> tuple[Checksum, ...]:
-    found = []
-    for algorithm in checksum.HEX_LENGTH:
-        if algorithm in item:
-            if not isinstance(item[algorithm], str):
-                raise RecipeError("put the checksum in quotes", at=f"{where}.{algorithm}")
-            try:
-                found.append(checksum.parse(f"{algorithm}:{item[algorithm]}"))
-            except RecipeError as error:
-                raise RecipeError(error.message, at=f"{where}.{algorithm}") from None
-    return tuple(found)
-
-
-def _size(item: Mapping[str, Any], where: str) -> int | None:
-    size = item.get("size")
-    if size is None or (type(size) is int and size >= 0):
-        return size
-    if isinstance(size, str) and SIZE.fullmatch(size):
-        return None
-    raise RecipeError(f"expected a number of bytes, or words such as 9.95 GB, not {size!r}", at=f"{where}.size")
-
-
 def _key(checksums: tuple[Checksum, ...], urls: tuple[str, ...]) -> str:
     return next((str(each) for each in checksums if each.algorithm == "sha256"), urls[0])
-
-
-def _mapping(item: Any, fields: set[str], where: str) -> Mapping[str, Any]:
-    if not isinstance(item, Mapping):
-        raise RecipeError(f"expected fields, not {item!r}", at=where)
-    only(item, fields, where)
-    return item
