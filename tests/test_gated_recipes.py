@@ -17,7 +17,7 @@ from medfetch.types import Requirement, Route
 
 SHARED: dict[str, dict[str, Any]] = yaml.safe_load((catalog.builtin() / REQUIREMENTS).read_text())
 PHYSIONET = ("mimic-cxr", "mimic-cxr-jpg", "egd-cxr", "eicu-crd")
-GATED = (*PHYSIONET, "brats", "chexpert", "fastmri", "retouch")
+GATED = (*PHYSIONET, "brats", "brats-2024", "chexpert", "fastmri", "retouch")
 OPEN = ("promise12", "siim-isic-melanoma", "lgg-mri-segmentation")
 """With open doors, though people look for them behind gates."""
 
@@ -112,6 +112,28 @@ def test_kaggle_is_asked_for_what_people_type() -> None:
     *before, rules = competition.requires
     assert [step.name for step in before] == ["kaggle-account", "kaggle-token"]
     assert rules.at == "https://www.kaggle.com/competitions/siim-isic-melanoma-classification/rules"
+
+
+def test_editions_of_brats_have_terms_of_their_own() -> None:
+    for name, key, terms in (
+        ("brats", "syn51514105", "brats-2023-terms"),
+        ("brats-2024", "syn59059776", "brats-2024-terms"),
+    ):
+        assert set(steps(name)) == {"synapse-account", "synapse-token", terms}
+        assert [dict(route.locator) for route in routes(name)] == [sources.get("synapse").locate(key)]
+
+
+def test_fastmri_has_each_volume_once() -> None:
+    names = [file["path"] for route in routes("fastmri") for file in route.locator["files"]]
+    assert len(names) == len(set(names)) == 113
+    for series, last in (("prostate_DIFF", 312), ("prostate_T2", 312), ("breast", 300)):
+        spans = sorted(
+            (int(found[1]), int(found[2]))
+            for name in names
+            if (found := re.fullmatch(rf"fastMRI_{series}_IDS_(\d+)_(\d+)\.tar\.gz", name))
+        )
+        assert [first for first, _ in spans] == [1, *(end + 1 for _, end in spans[:-1])] and spans[-1][1] == last
+    assert [step.kind for step in steps("fastmri").values()] == ["application", "link"]
 
 
 def test_no_recipe_holds_anybodys_signed_link() -> None:
