@@ -48,7 +48,7 @@ SAVE_WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """Everything a worker needs; picklable, without secrets."""
+    """Everything a worker needs; picklable, and but for ``Settings.links`` without secrets."""
 
     home: Home
     plan: str
