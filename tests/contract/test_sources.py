@@ -51,6 +51,11 @@ CASES = {
     ),
     "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
     "kaggle": Case("o/d/versions/3", {"dataset": "o/d", "version": 3}, {"dataset": "o/d", "competition": "c"}),
+    "gen3": Case(
+        "c.example/dg.1/a",
+        {"host": "c.example", "objects": ["dg.1/a", "dg.1/b"]},
+        {"host": "c.example", "objects": ["a"], "manifest": [{"object_id": "a"}]},
+    ),
     "links": Case(
         None,
         {"asked_at": "https://h.example/", "files": [{"path": "b/a.nii"}, {"path": "a.zip", "unpack": True}]},
@@ -120,6 +125,9 @@ def hosts() -> Iterator[None]:
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
         grand_challenge(mock)
         synapse(mock)
+        for each in "ab":
+            drs = {"id": each, "name": "same.dcm", "size": 3, "checksums": [{"type": "md5", "checksum": each * 32}]}
+            mock.get(f"https://c.example/ga4gh/drs/v1/objects/dg.1/{each}", json.dumps(drs))
         physionet = "https://physionet-open.s3.amazonaws.com"
         mock.get(f"{physionet}/p/1.0/SHA256SUMS.txt", f"{'0' * 64} a.dat\n{'1' * 64} b/c.hea\n")
         mock.get(physionet, S3_PAGE.format(more="false", next="", key="p/1.0/a.dat"))

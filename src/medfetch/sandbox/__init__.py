@@ -19,6 +19,7 @@ from medfetch.errors import UsageProblem
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import ENDPOINTS, Hosts
@@ -111,6 +112,11 @@ class Sandbox:
     def grand_challenge(self) -> GrandChallenge:
         """Its archives; none at the beginning."""
         return self._hosts.grand_challenge
+
+    @property
+    def gen3(self) -> Gen3:
+        """Commons, and what is in them; nothing at the beginning."""
+        return self._hosts.gen3
 
     @property
     def synapse(self) -> Synapse:

@@ -8,6 +8,7 @@ It must not know sockets.
     /physionet                               PhysioNet
     /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
+    /gen3/<host>/{user,ga4gh}                commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
@@ -25,6 +26,7 @@ from medfetch.sandbox import web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.kaggle import Kaggle
@@ -38,7 +40,7 @@ from medfetch.sandbox.synapse import Synapse
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
-    "synapse": "synapse", "synapse_files": "synapse",
+    "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
@@ -51,6 +53,7 @@ class Hosts:
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
         self.grand_challenge = GrandChallenge()
+        self.gen3 = Gen3()
         self.synapse = Synapse()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
@@ -67,6 +70,7 @@ class Hosts:
             "physionet": self.physionet.answer,
             "kaggle": self.kaggle.answer,
             "grand-challenge": self.grand_challenge.answer,
+            "gen3": self.gen3.answer,
             "synapse": self.synapse.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),

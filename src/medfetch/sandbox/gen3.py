@@ -1,0 +1,115 @@
+"""Commons of Gen3: API keys, DRS objects, and signed links to storage at another origin. It must not know sockets.
+
+Protocol: GA4GH's Data Repository Service 1, and Fence's public OpenAPI text.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from medfetch.sandbox import messages
+from medfetch.sandbox.content import Content
+from medfetch.sandbox.messages import Answer, Request, as_json, text
+
+NEVER = 4102444800
+"""When tokens are over: in the year 2100."""
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str | None
+    content: Content
+    approved: bool
+
+
+class Gen3:
+    """Objects by commons and id. ``uses`` says how often a link is good, ``life`` for how many seconds."""
+
+    def __init__(self) -> None:
+        self.uses: int | None = None
+        self.life = 3600.0
+        self.lapsed: Collection[str] = ()
+        """Commons whose key is over."""
+        self._objects: dict[tuple[str, str], _Object] = {}
+        self._links: dict[str, tuple[_Object, int | None, float]] = {}
+        self._number = itertools.count()
+        self._lock = threading.Lock()
+
+    def put(self, host: str, identifier: str, data: bytes, *, name: str | None = None, approved: bool = True) -> None:
+        self._objects[host, identifier] = _Object(name, Content.of(data), approved)
+
+    def key(self, host: str) -> dict[str, str]:
+        """What the profile page of a commons lets one download."""
+        return {"api_key": _token(host, "key"), "key_id": "sandbox"}
+
+    def access_token(self, host: str) -> str:
+        return _token(host, "access")
+
+    def answer(self, request: Request, path: str) -> Answer:
+        """``path``: ``<host>/user/…``, ``<host>/ga4gh/…`` or ``storage/<signature>``."""
+        host, _, rest = path.partition("/")
+        if host == "storage":
+            return self._stored(rest.partition("/")[0])
+        if rest == "user/credentials/cdis/access_token" and request.method == "POST":
+            good = json.loads(request.body).get("api_key") == self.key(host)["api_key"] and host not in self.lapsed
+            return as_json({"access_token": self.access_token(host)}) if good else _refused(401, "Not a valid key")
+        if rest.startswith("ga4gh/drs/v1/objects/"):
+            identifier = rest.removeprefix("ga4gh/drs/v1/objects/")
+            found = self._objects.get((host, identifier))
+            return as_json(_told(host, identifier, found)) if found else _refused(404, "no record found")
+        if rest.startswith("user/data/download/"):
+            return self._download(request, host, rest.removeprefix("user/data/download/"))
+        return text("Not Found\n", 404)
+
+    def _download(self, request: Request, host: str, identifier: str) -> Answer:
+        found = self._objects.get((host, identifier))
+        if found is None:
+            return _refused(404, "No indexed document found")
+        if request.header("authorization") != f"Bearer {self.access_token(host)}":
+            return _refused(401, "You don't have access permission on this file")
+        if not found.approved:
+            return _refused(403, "You don't have access permission on this file")
+        signature = f"{next(self._number):032x}"
+        with self._lock:
+            self._links[signature] = found, self.uses, time.time() + self.life
+        name, _, port = (request.header("host") or "").partition(":")
+        other = "127.0.0.1" if name == "localhost" else "localhost"
+        expires = round(time.time() + self.life)
+        place = f"http://{other}:{port}/gen3/storage/{signature}/{quote(found.name or 'data')}"
+        return as_json({"url": f"{place}?Expires={expires}&Signature={signature}"})
+
+    def _stored(self, signature: str) -> Answer:
+        with self._lock:
+            found, uses, until = self._links.get(signature, (None, 0, 0.0))
+            if found is None or uses == 0 or until < time.time():
+                return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
+            if uses is not None:
+                self._links[signature] = found, uses - 1, until
+        return messages.file(found.content, f'"{found.content.md5()}"')
+
+
+def _told(host: str, identifier: str, found: _Object) -> dict[str, Any]:
+    place = {"type": "s3", "access_id": "s3", "access_url": {"url": f"s3://bucket/{identifier}/{found.name or 'data'}"}}
+    return {
+        "id": identifier, "self_uri": f"drs://{host}/{identifier}", "name": found.name, "size": found.content.size,
+        "checksums": [{"type": "md5", "checksum": found.content.md5()}], "access_methods": [place],
+    }  # fmt: skip
+
+
+def _token(host: str, purpose: str) -> str:
+    """A JSON Web Token that nobody signed."""
+    claims = {"iss": f"https://{host}/user", "pur": purpose, "exp": NEVER}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJub25lIn0.{body}.sandbox"
+
+
+def _refused(status: int, said: str) -> Answer:
+    return replace(as_json({"message": said}), status=status)
