@@ -21,7 +21,7 @@ HOST = "commons.example.org"
 SCAN, OTHER = bytes(range(256)) * 9000, b"other" * 300
 ROWS = [
     {"object_id": f"drs://{HOST}/dg.1/a", "file_name": "case/scan.nii.gz", "file_size": len(SCAN),
-     "md5sum": hashlib.md5(SCAN).hexdigest(), "project_id": "P"},
+     "md5sum": hashlib.md5(SCAN).hexdigest(), "commons_url": f"https://{HOST}/", "project_id": "P"},
     {"object_id": "dg.1/b", "file_name": "scan.nii.gz"},
 ]  # fmt: skip
 
@@ -93,6 +93,7 @@ def test_what_people_type(text: str) -> None:
         {"manifest": [{"object_id": "drs://elsewhere.example/a"}]},
         {"manifest": [{"object_id": "a", "file_name": "a", "file_size": "3"}]},
         {"manifest": [{"object_id": "a", "file_name": "a", "md5sum": "x"}]},
+        {"manifest": [{"object_id": "a", "file_name": "a", "commons_url": "https://elsewhere.example/"}]},
         {"host": "h/x", "objects": ["a"]},
     ],
 )

@@ -30,8 +30,9 @@ CONNECTIONS = 4
 class Gen3:
     """Locator: ``host``, and either ``objects``, one or more DRS ids, or ``manifest``, the rows of a commons' export.
 
-    A row has ``object_id``, ``file_name``, ``file_size`` and ``md5sum``, of which only the first must be there; others
-    are let pass. A file is named after ``file_name``, and where that was there before, in a folder named by its id.
+    A row has ``object_id``, ``file_name``, ``file_size`` and ``md5sum``, of which only the first must be there, as read by
+    gen3 4.28.5 (tools/download); others are let pass, but ``commons_url`` must not be another's. A file is named after
+    ``file_name``, and where that was there before, in a folder named by its id.
     """
 
     name: ClassVar[str] = "gen3"
@@ -122,6 +123,9 @@ def _row(row: Any, host: str, where: str) -> Mapping[str, Any]:
     identifier = row.get("object_id") if isinstance(row, Mapping) else None
     if not isinstance(identifier, str) or not ID.fullmatch(identifier := identifier.removeprefix(f"drs://{host}/")):
         raise RecipeError(f"expected an object_id of {host}, not {identifier!r}", at=where)
+    commons = str(row.get("commons_url") or host)
+    if (urlsplit(commons).hostname or commons.rstrip("/")) != host:
+        raise RecipeError(f"{identifier} is of {commons}: one route is for one commons, {host}", at=where)
     if not isinstance(row.get("file_name", ""), str) or type(row.get("file_size", 0)) is not int:
         raise RecipeError("expected a text as file_name, and a number of bytes as file_size", at=where)
     return {**row, "object_id": identifier}
