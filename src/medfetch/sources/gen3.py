@@ -30,9 +30,9 @@ CONNECTIONS = 4
 class Gen3:
     """Locator: ``host``, and either ``objects``, one or more DRS ids, or ``manifest``, the rows of a commons' export.
 
-    A row has ``object_id``, ``file_name``, ``file_size`` and ``md5sum``, of which only the first must be there, as read by
-    gen3 4.28.5 (tools/download); others are let pass, but ``commons_url`` must not be another's. A file is named after
-    ``file_name``, and where that was there before, in a folder named by its id.
+    A row has ``object_id``, ``file_name``, ``file_size`` and ``md5sum``, of which only the first must be there, as gen3
+    4.28.5 reads them (tools/download); others are let pass, but ``commons_url`` must not be another's. A file is named
+    after ``file_name``, and where that was there before, in a folder named by its id.
     """
 
     name: ClassVar[str] = "gen3"
