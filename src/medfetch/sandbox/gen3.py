@@ -1,6 +1,6 @@
 """Commons of Gen3: API keys, DRS objects, and signed links to storage at another origin. It must not know sockets.
 
-Protocol: GA4GH's Data Repository Service 1, and Fence's public OpenAPI text.
+Protocol: GA4GH's Data Repository Service 1, Fence's public OpenAPI text, and what gen3 4.28.5 asks and understands.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Gen3:
         found = self._objects.get((host, identifier))
         if found is None:
             return _refused(404, "No indexed document found")
-        if request.header("authorization") != f"Bearer {self.access_token(host)}":
+        scheme, _, token = (request.header("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or token != self.access_token(host):
             return _refused(401, "You don't have access permission on this file")
         if not found.approved:
             return _refused(403, "You don't have access permission on this file")
