@@ -92,6 +92,26 @@ class Active:
     leftovers: list[Path] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Batch:
+    """What is written down together, after one common sync of its files."""
+
+    files: list[tuple[Active, Staged]] = field(default_factory=list)
+    finished: list[Active] = field(default_factory=list)
+    failed: list[Active] = field(default_factory=list)
+    synced: threading.Event = field(default_factory=threading.Event)
+    error: OSError | None = None
+
+    def sync(self, folder: Path) -> None:
+        """A thread's work: meanwhile others go on."""
+        try:
+            if self.files:
+                sync_folder(folder)
+        except OSError as error:
+            self.error = error
+        self.synced.set()
+
+
 Result = Files | list[RemoteFile] | RemoteFile | Group | Exception
 Task = tuple[Active, Callable[[], Result]]
 
@@ -138,9 +158,8 @@ class _Run:
         self.after = 0
         self.exhausted = False
         self.refused_in_a_row = 0
-        self.finished: list[Active] = []
-        self.batch: list[tuple[Active, Staged]] = []
-        self.failed: list[Active] = []
+        self.batch = Batch()
+        self.syncing: Batch | None = None
         self.flushed = -BATCH_SECONDS
         """When; the first file need not wait for others, so that even very short lives get somewhere."""
 
@@ -155,7 +174,9 @@ class _Run:
                 with suppress(MedfetchError):
                     self._take(*self.results.popleft())
             self.fetching.close()
-            self._flush()
+            # The batch that is being synced, and the last one.
+            for _ in range(2):
+                self._write_down(wait=True)
 
     def _work(self, task: Task) -> tuple[Active, Result]:
         active, call = task
@@ -182,8 +203,7 @@ class _Run:
             self.under_way -= len(self.results)
             while self.results:
                 self._take(*self.results.popleft())
-            if len(self.batch) >= BATCH_FILES or time.monotonic() - self.flushed >= BATCH_SECONDS:
-                self._flush()
+            self._write_down()
 
     def _refill(self) -> None:
         """Takes up further entries while there is little to fetch, and hands out what is ready."""
@@ -269,7 +289,7 @@ class _Run:
                 Path(staged.staged).unlink(missing_ok=True)
             else:
                 active.names.add(staged.path)
-                self.batch.append((active, staged))
+                self.batch.files.append((active, staged))
         for problem in result.problems:
             active.errors.append(IntegrityError(problem))
 
@@ -279,7 +299,7 @@ class _Run:
         if isinstance(entry, Group) and not active.errors and len(active.names) < (entry.files or 0):
             active.errors.append(MedfetchError(f"{entry.path}: {len(active.names)} of {entry.files} files"))
         if not active.errors:
-            self.finished.append(active)
+            self.batch.finished.append(active)
         elif any(isinstance(error, CacheError) for error in active.errors):
             self._fail(active)  # what is in the way here is so whoever sends the bytes
         elif isinstance(entry, Group) and entry.archive and not active.singly:
@@ -313,27 +333,35 @@ class _Run:
                     return True
         return False
 
-    def _fail(self, active: Active) -> None:
+    def _fail(self, active: Active, batch: Batch | None = None) -> None:
         error = active.errors[-1]
-        self.failed.append(active)
+        (batch or self.batch).failed.append(active)
         self.reporter.emit(Event("failed", active.entry.path, reason=error.message, code=error.exit_code))
 
     # -- writing down --------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        """After one common sync, writes down finished files and complete entries, and gives the files their names."""
-        if not (self.batch or self.finished or self.failed):
-            return
-        self.flushed = time.monotonic()
+    def _write_down(self, *, wait: bool = False) -> None:
+        """Writes down what has reached the disk, and sends the next batch there when it is time."""
+        if self.syncing and (wait or self.syncing.synced.is_set()):
+            self.syncing.synced.wait()
+            batch, self.syncing = self.syncing, None
+            self._place(batch)
+        next_ = self.batch
+        due = wait or len(next_.files) >= BATCH_FILES or time.monotonic() - self.flushed >= BATCH_SECONDS
+        if due and self.syncing is None and (next_.files or next_.finished or next_.failed):
+            self.flushed, self.batch, self.syncing = time.monotonic(), Batch(), next_
+            threading.Thread(target=next_.sync, args=(self.job.home.root,), daemon=True).start()
+
+    def _place(self, batch: Batch) -> None:
+        """Writes down finished files and complete entries, and gives the files their names."""
         rows: list[tuple[Placed, str]] = []
-        groups = {active.unit for active, _ in self.batch if isinstance(active.entry, Group)}
+        groups = {active.unit for active, _ in batch.files if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root):
-            if self.batch:
-                sync_folder(self.job.home.root)
+            if batch.error:
+                raise batch.error
             with self.shard.reading(), self.ledger.reading():
-                while self.batch:
-                    active, staged = self.batch.pop()
+                for active, staged in batch.files:
                     path, unit = staged.path, active.unit
                     before = here.get(path) or self.shard.find(path, unit) or self.ledger.find(path, unit)
                     try:
@@ -343,10 +371,10 @@ class _Run:
                         active.names.discard(path)
                     else:
                         rows.append((here[path], staged.staged))
-        for active in [active for active in self.finished if active.errors]:
-            self._fail(active)
-        complete = [active for active in self.finished if not active.errors]
-        failed, self.finished, self.failed = self.failed, [], []
+        for active in [active for active in batch.finished if active.errors]:
+            self._fail(active, batch)
+        complete = [active for active in batch.finished if not active.errors]
+        failed = batch.failed
         partial, root = f"{self.job.home.partial}{os.sep}", f"{self.job.home.root}{os.sep}"
         self.shard.record(
             [(placed, staged.removeprefix(partial)) for placed, staged in rows],
