@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -110,13 +111,13 @@ def test_a_plan_streams_back_in_its_order_and_is_cut_into_shards(home: Home) -> 
     many = [group(str(number), files=1000, size=10) for number in range(200)]
     made = build(home, *many)
     assert [entry for _, entry in made.entries()] == many
-    # 1,250 files in each of the first eight shards, 20,000 in the others.
-    assert made.header["shards"] == 8 + 192 // 20 + 1
+    # Eight shards each of at most 1,250 files, 2,500, 5,000 and 10,000, then of 20,000: 1, 2, 5, 10 and 20 series.
+    assert made.header["shards"] == 4 * 8 + math.ceil((200 - 8 * (1 + 2 + 5 + 10)) / 20)
     assert made.totals == {
         "series": 200, "files": 200_000, "bytes": 2000, "unknown_sizes": 0, "archive_bytes": 0, "entries": 200,
     }  # fmt: skip
     by_bytes = build(home, *(group(str(number), size=2 * 10**9) for number in range(10)), plan="by-bytes")
-    assert by_bytes.header["shards"] == 10 - 1
+    assert by_bytes.header["shards"] == 10
 
 
 def test_entries_are_taken_as_they_come_and_no_more_than_wanted(home: Home) -> None:

@@ -22,15 +22,18 @@ from medfetch.sandbox import Fault, Sandbox, serve
 
 def test_endpoints_and_environment(shared: Sandbox) -> None:
     base = f"http://127.0.0.1:{shared.port}"
-    assert shared.endpoints.items() >= {
-        "idc": f"{base}/s3",
-        "idc_gcs": f"{base}/gcs",
-        "s3": f"{base}/s3",
-        "tcia": f"{base}/nbia",
-        "tcia_nlst": f"{base}/nlst",
-        "kaggle": f"{base}/kaggle",
-        "http": f"{base}/http",
-    }.items()
+    assert (
+        shared.endpoints.items()
+        >= {
+            "idc": f"{base}/s3",
+            "idc_gcs": f"{base}/gcs",
+            "s3": f"{base}/s3",
+            "tcia": f"{base}/nbia",
+            "tcia_nlst": f"{base}/nlst",
+            "kaggle": f"{base}/kaggle",
+            "http": f"{base}/http",
+        }.items()
+    )
     assert shared.environment["MEDFETCH_ENDPOINT_TCIA_NLST"] == f"{base}/nlst"
     assert ask(shared, "/elsewhere").status == 404
 
