@@ -123,7 +123,7 @@ class Bench:
         assert (fetched.size, fetched.sha256) == (len(body), hashlib.sha256(body).hexdigest())
         assert fetched.assurance is assurance
         assert self.received == len(body)
-        assert self._others() == {self.partial.name}
+        assert self._others() == {self.partial.name} | ({self.note.name} if fetched.noted else set())
 
     def check_nothing(self) -> None:
         assert self._others() == set()
