@@ -82,11 +82,11 @@ def _connect(plain: socket.socket, context: ssl.SSLContext, port: int) -> None:
 
 
 def official(slug: str, address: str, into: Path, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-    python = os.environ.get("MEDFETCH_PEER_GCAPI", sys.executable)
+    python = os.environ.get("PEER_GCAPI", sys.executable)
     if subprocess.run([python, "-c", "import gcapi"], capture_output=True, check=False).returncode:
         pytest.skip(
             "gcapi is not installed: make an environment with `pip install gcapi==0.16.1` "
-            "and name its python in MEDFETCH_PEER_GCAPI"
+            "and name its python in PEER_GCAPI"
         )
     return subprocess.run(
         [python, "-W", "ignore", "-c", OFFICIAL, token, address, slug, str(into)],

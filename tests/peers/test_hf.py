@@ -38,11 +38,11 @@ def published(box: Sandbox) -> dict[str, str]:
 
 
 def official(box: Sandbox, tmp_path: Path, token: str | None = TOKEN) -> subprocess.CompletedProcess[str]:
-    python = os.environ.get("MEDFETCH_PEER_HUGGINGFACE_HUB", sys.executable)
+    python = os.environ.get("PEER_HUGGINGFACE_HUB", sys.executable)
     if subprocess.run([python, "-c", "import huggingface_hub"], capture_output=True, check=False).returncode:
         pytest.skip(
             "huggingface_hub is not installed: make an environment with `pip install huggingface_hub==1.33.0` "
-            "and name its python in MEDFETCH_PEER_HUGGINGFACE_HUB"
+            "and name its python in PEER_HUGGINGFACE_HUB"
         )
     environment = {
         "PATH": os.environ["PATH"], "HF_ENDPOINT": box.endpoints["hf"], "HF_HOME": str(tmp_path / "hf-home"),

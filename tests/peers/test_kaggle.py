@@ -40,7 +40,7 @@ def shown(box: Sandbox) -> Sandbox:
 
 def python(package: str, version: str) -> str:
     """An environment that has one of the clients."""
-    variable = f"MEDFETCH_PEER_{package.upper()}"
+    variable = f"PEER_{package.upper()}"
     found = os.environ.get(variable, sys.executable)
     if subprocess.run(
         [found, "-c", f"import {package}"], capture_output=True, check=False, env={"HOME": "/"}

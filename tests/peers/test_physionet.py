@@ -38,11 +38,11 @@ def published(box: Sandbox) -> dict[str, bytes]:
 
 
 def official(box: Sandbox, into: Path, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
-    python = os.environ.get("MEDFETCH_PEER_PHYSIONET", sys.executable)
+    python = os.environ.get("PEER_PHYSIONET", sys.executable)
     if subprocess.run([python, "-c", "import physionet.download"], capture_output=True, check=False).returncode:
         pytest.skip(
             "physionet is not installed: make an environment with `pip install physionet==0.2.0` "
-            "and name its python in MEDFETCH_PEER_PHYSIONET"
+            "and name its python in PEER_PHYSIONET"
         )
     mirror = f"{box.endpoints['physionet_s3']}/physionet-open"
     return subprocess.run(

@@ -33,11 +33,11 @@ synapseutils.syncFromSynapse(client, key, path=into, manifest="suppress")
 
 
 def official(box: Sandbox, key: str, folder: Path, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-    python = os.environ.get("MEDFETCH_PEER_SYNAPSE", sys.executable)
+    python = os.environ.get("PEER_SYNAPSE", sys.executable)
     if subprocess.run([python, "-c", "import synapseclient"], capture_output=True, check=False).returncode:
         pytest.skip(
             "synapseclient is not installed: make an environment with `pip install synapseclient==4.5.0` "
-            "and name its python in MEDFETCH_PEER_SYNAPSE"
+            "and name its python in PEER_SYNAPSE"
         )
     return subprocess.run(
         [python, "-c", OFFICIAL, token, box.endpoints["synapse"], key, str(folder / "theirs"), str(folder / "kept")],
