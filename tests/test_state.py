@@ -211,7 +211,7 @@ def test_what_is_done_and_failed_is_remembered(home: Home, ledger: Ledger) -> No
             "entries": 3, "done": 1, "failed": 1, "files": 7, "files_done": 2, "bytes": 300, "bytes_done": 100,
         }  # fmt: skip
         assert shard.failures(5) == [("p/s/2", "gone", 1)]
-        assert [row for row, _, _ in shard.todo(0, 10)] == [2, 3]
+        assert [row for row, *_ in shard.todo(0, 10)] == [2, 3]
         for _ in range(2):  # interrupted, it may be done again
             shard.move_to(ledger.path)
         shard.reopen(ledger)

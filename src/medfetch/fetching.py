@@ -1,4 +1,4 @@
-"""What a worker thread of a shard does: turn an entry into verified files under temporary names.
+"""From an entry to verified files under temporary names: what threads do, and plain files that are begun together.
 
 It brings together a route's source, its network and the transfer function; it must not touch databases.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,17 +20,19 @@ from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
 from medfetch.connections import Connections
-from medfetch.errors import IntegrityError, MedfetchError, UsageProblem
+from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter, Linked
 from medfetch.net.stack import ApiNet, bytes_getter
+from medfetch.net.together import End, Together
 from medfetch.pace import Pace
 from medfetch.partial import Room
 from medfetch.placing import Staged
 from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
+from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources import Members, Source
-from medfetch.transfer import Fetched, Terms, fetch_file
+from medfetch.transfer import Fetched, FirstAttempt, Terms, fetch_file
 from medfetch.types import Assurance, Entry, Group, RemoteFile, Selection
 
 PARTIAL, NOTE, PIECES, STAGING = ".part", ".note", ".pieces", ".d"
@@ -46,26 +48,40 @@ class Files:
     """To be removed when the entry is complete."""
 
 
-class Fetching:
-    """The hands of one shard's worker threads."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A plain file whose first attempt failed; ``Fetching.whole`` goes on with it."""
 
-    def __init__(
-        self, home: Home, shard: int, settings: Settings, token: str, archives: str, stop: threading.Event,
-        reporter: Reporter, pace: Pace, pool: Pool[Any, Any], connections: Connections,
-    ) -> None:  # fmt: skip
-        """``pool``: the threads that work here; those that have nothing to do help with a large file."""
-        self.home, self.settings, self.archives = home, settings, archives
-        self.stop, self.reporter = stop, reporter
+    file: RemoteFile
+    attempt: FirstAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all shards of a process share."""
+
+    settings: Settings
+    stop: threading.Event
+    reporter: Reporter
+    pace: Pace
+    hosts: Hosts
+    together: Together
+    pool: Pool[Any, Any]
+    """The threads; those that have nothing to do help with a large file."""
+    connections: Connections
+
+
+class Fetching:
+    """How the entries of one shard are fetched."""
+
+    def __init__(self, home: Home, shard: int, token: str, archives: str, means: Means) -> None:
+        """``token``: of the lease; ``archives``: what becomes of them (``ShardJob.archives``)."""
+        self.home, self.archives, self.means = home, archives, means
         self.folder, self.prefix, self.token = str(home.partial), f"{shard:05d}", token
-        self.hosts = Hosts(cache.hosts_folder(home.cache), stop.is_set)
-        self.pace, self.pool, self.connections = pace, pool, connections
         self.tools: dict[int, tuple[Source, ApiNet, Getter]] = {}
         """By route, which stays the same object as long as the shard."""
-        self.room = Room(home.partial, settings.reserve)
+        self.room = Room(home.partial, means.settings.reserve)
         self.orphans = self._find_orphans()
-
-    def close(self) -> None:
-        self.hosts.close()
 
     # -- the tools of a route ------------------------------------------------------------------------------------
 
@@ -74,8 +90,8 @@ class Fetching:
         if (tools := self.tools.get(id(route))) is None:
             source = sources.get(route["source"])
             traits = sources.traits(source, route["locator"])
-            net = ApiNet(self.settings, traits, self.hosts, self.stop, self._said(route["source"]))
-            getter = bytes_getter(self.settings, traits, self.hosts, self.stop)
+            net = ApiNet(self.means.settings, traits, self.means.hosts, self.means.stop, self._said(route["source"]))
+            getter = bytes_getter(self.means.settings, traits, self.means.hosts, self.means.stop)
             if isinstance(source, sources.Links):
                 getter = Linked(getter, partial(source.link, net=net))
             tools = source, net, getter
@@ -84,14 +100,42 @@ class Fetching:
 
     def _said(self, path: str) -> Any:
         def say(reason: str) -> None:
-            self.connections.failed()
-            self.reporter.emit(Event("retry", path, reason=reason))
+            self.means.connections.failed()
+            self.means.reporter.emit(Event("retry", path, reason=reason))
 
         return say
 
     def _off_the_wire(self, count: int) -> None:
-        self.connections.received(count)
-        self.pace.take(count)
+        self.means.connections.received(count)
+        self.means.pace.take(count)
+
+    # -- what is begun together ----------------------------------------------------------------------------------
+
+    def is_plain(self, file: RemoteFile, route: Mapping[str, Any]) -> bool:
+        """Whether the first attempt at a file is one request for all of it: most files are had by it."""
+        small = file.size is None or file.size < SEGMENTS_FROM
+        special = file.pieces or file.unpack or file.credential or not file.urls
+        if special or not small or (self.orphans and self._stem(file) in self.orphans):
+            return False
+        return not isinstance(self._tools(route)[2], Linked)
+
+    def start(
+        self, file: RemoteFile, route: Mapping[str, Any], done: Callable[[Files | Begun | Exception], None]
+    ) -> bool:
+        """Begins a plain file, unless its host has no connection to spare just now; ``done`` is told what comes of it."""
+        _, net, getter = self._tools(route)
+        attempt = FirstAttempt(file, self._partial(file), getter, self.means.hosts, self._terms(file, net))
+
+        def end(answer: End) -> None:
+            try:
+                done(self._placeable(file, attempt.end(answer), route))
+            except (DiskFull, CacheError, InterruptedError) as error:
+                done(error)
+            except Exception:
+                done(Begun(file, attempt))
+
+        patience = self.means.settings.patience or net.traits.patience
+        return self.means.together.start(attempt.request, attempt.receiver, net.traits, patience, end)
 
     # -- what is asked of a worker -------------------------------------------------------------------------------
 
@@ -114,9 +158,9 @@ class Fetching:
                 return other
         raise MedfetchError(f"{route['source']} does not have {entry.path}")
 
-    def whole(self, file: RemoteFile, route: Mapping[str, Any]) -> Files:
-        """A file, or the members of an archive."""
-        pieces = [self._fetch(piece, route) for piece in file.pieces or (file,)]
+    def whole(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Files:
+        """A file, or the members of an archive; ``begun``: a plain file's first attempt, which failed."""
+        pieces = [self._fetch(piece, route, begun) for piece in file.pieces or (file,)]
         if file.unpack and self.archives != "as-is":
             return self._unpacked(file, pieces, route)
         if len(pieces) > 1:
@@ -125,8 +169,7 @@ class Fetching:
                 return Files(tuple(self._staged(piece, fetched, piece.path, route) for piece, fetched in named))
             joined = self._joined(file, pieces)
             return Files((self._staged(file, joined, file.path, route),), leftovers=tuple(p.path for p in pieces))
-        staged = self._staged(file, pieces[0], self._final_path(file, pieces[0].path), route)
-        return Files((staged,), leftovers=_notes(pieces))
+        return self._placeable(file, pieces[0], route)
 
     def series(self, group: Group, archive: RemoteFile, route: Mapping[str, Any]) -> Files:
         """A series that a host zips on the fly: its good instances, and what is wrong with the others."""
@@ -151,14 +194,20 @@ class Fetching:
 
     # -- pieces of it --------------------------------------------------------------------------------------------
 
-    def _fetch(self, file: RemoteFile, route: Mapping[str, Any]) -> Fetched:
+    def _fetch(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Fetched:
         _, net, getter = self._tools(route)
-        terms = Terms(
-            self.settings.tries, self.settings.backoff, self.room, net.traits.ranges, self.stop,
-            self.reporter.received, self._off_the_wire, self._said(file.path), self.pool.help,
-            self.connections.answered, self.pool.crowded,
+        return fetch_file(file, self._partial(file), getter, self.means.hosts, self._terms(file, net), begun)
+
+    def _terms(self, file: RemoteFile, net: ApiNet) -> Terms:
+        return Terms(
+            self.means.settings.tries, self.means.settings.backoff, self.room, net.traits.ranges, self.means.stop,
+            self.means.reporter.received, self._off_the_wire, self._said(file.path), self.means.pool.help,
+            self.means.connections.answered, self.means.pool.crowded,
         )  # fmt: skip
-        return fetch_file(file, self._partial(file), getter, self.hosts, terms)
+
+    def _placeable(self, file: RemoteFile, fetched: Fetched, route: Mapping[str, Any]) -> Files:
+        staged = self._staged(file, fetched, self._final_path(file, fetched.path), route)
+        return Files((staged,), leftovers=_notes([fetched]))
 
     def _staged(self, file: RemoteFile, fetched: Fetched, path: str, route: Mapping[str, Any]) -> Staged:
         return Staged(
@@ -215,8 +264,8 @@ class Fetching:
 
     def _bounds(self) -> dict[str, Any]:
         return {
-            "free_bytes": lambda: cache.free_bytes(self.home.partial) - self.settings.reserve,
-            "stop": self.stop.is_set,
+            "free_bytes": lambda: cache.free_bytes(self.home.partial) - self.means.settings.reserve,
+            "stop": self.means.stop.is_set,
         }
 
     # -- temporary names -----------------------------------------------------------------------------------------

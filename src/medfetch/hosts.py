@@ -99,27 +99,37 @@ class _Host:
     def take(self, limit: int, stopped: Callable[[], bool]) -> Slot:
         """Raises: InterruptedError when stopped."""
         while not stopped():
+            if slot := self.offer(limit):
+                return slot
             with self._changed:
                 pause = self._pause_left()
-                if self._free and not pause:
-                    return self._free.pop()
-                # Of the threads that wait, one at a time looks at the disk.
-                now = time.monotonic()
-                if pause or now < self._next_try:
+                if pause or not self._free:
                     self._changed.wait(min(POLL, pause) if pause else POLL)
-                    continue
-                self._next_try = now + POLL
-            for number in range(limit):
-                if lease := leases.take(self._home / f"slot-{number}"):
-                    with self._changed:
-                        self._held += 1
-                        # There may be more: the next one need not wait to look.
-                        self._next_try = 0
-                        self._changed.notify()
-                    return Slot(lease, time.monotonic())
-            if not self._held:
-                self._hunger.touch()
         raise InterruptedError
+
+    def offer(self, limit: int) -> Slot | None:
+        """A slot, if there is one just now and the host did not ask for a pause."""
+        with self._changed:
+            if self._pause_left():
+                return None
+            if self._free:
+                return self._free.pop()
+            # Of those that want one, one at a time looks at the disk.
+            now = time.monotonic()
+            if now < self._next_try:
+                return None
+            self._next_try = now + POLL
+        for number in range(limit):
+            if lease := leases.take(self._home / f"slot-{number}"):
+                with self._changed:
+                    self._held += 1
+                    # There may be more: the next one need not wait to look.
+                    self._next_try = 0
+                    self._changed.notify()
+                return Slot(lease, time.monotonic())
+        if not self._held:
+            self._hunger.touch()
+        return None
 
     def give(self, slot: Slot) -> None:
         with self._changed:
@@ -248,6 +258,13 @@ class Hosts:
             yield slot
         finally:
             host.give(slot)
+
+    def offer(self, url: str, limit: int) -> Slot | None:
+        """One of the slots, to be given back by ``give``; None where one would have to wait for it."""
+        return self._host(host_of(url)).offer(limit)
+
+    def give(self, url: str, slot: Slot) -> None:
+        self._host(host_of(url)).give(slot)
 
     def close(self) -> None:
         """Ends all connections that are not in use and gives their slots back; others follow when they are given."""

@@ -54,6 +54,11 @@ class Pool(Generic[Task, Result]):
         return self._busy >= self._allowed and bool(self._tasks or self._helps)
 
     @property
+    def at_work(self) -> int:
+        """How many threads are."""
+        return self._busy
+
+    @property
     def waiting(self) -> int:
         """Tasks that nobody works on yet."""
         return len(self._tasks)

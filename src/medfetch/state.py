@@ -64,12 +64,13 @@ class Shard:
         """Around many queries in a row."""
         return database.reading(self._db)
 
-    def todo(self, after: int, limit: int) -> list[tuple[int, str, Entry]]:
-        """The next open entries behind row ``after``: (row, part, entry)."""
+    def todo(self, after: int, limit: int) -> list[tuple[int, str, str, Entry]]:
+        """The next open entries behind row ``after``: (row, part, unit, entry)."""
         rows = self._db.execute(
-            "SELECT id, part, body FROM entry WHERE state != ? AND id > ? ORDER BY id LIMIT ?", (DONE, after, limit)
+            "SELECT id, part, key, body FROM entry WHERE state != ? AND id > ? ORDER BY id LIMIT ?",
+            (DONE, after, limit),
         )
-        return [(row, part, entries.load(body)) for row, part, body in rows]
+        return [(row, part, key, entries.load(body)) for row, part, key, body in rows]
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         for part, body in self._db.execute("SELECT part, body FROM entry ORDER BY id"):

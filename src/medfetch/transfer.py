@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from medfetch import ranges, verify
 from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
-from medfetch.net.http import Answer
+from medfetch.net.http import Answer, Receiver
 from medfetch.net.layers import Getter, refusal, retried
 from medfetch.partial import HEAD, Partial, Room
 from medfetch.pieces import learned_size
@@ -70,9 +70,12 @@ class Fetched:
     """Whether a note lies beside it, to be removed with it."""
 
 
-def fetch_file(file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, terms: Terms) -> Fetched:
+def fetch_file(
+    file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, terms: Terms, begun: FirstAttempt | None = None
+) -> Fetched:
     """Fetches ``file`` into ``partial``, going on from what is there, from the first address that has it.
 
+    ``begun``: the first attempt, which has failed.
     Raises:
         IntegrityError: what arrived was wrong, even after retries; nothing of it is kept.
         Refused, Retryable, Unreachable: no address gave it; the partial is kept.
@@ -81,6 +84,8 @@ def fetch_file(file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, te
     failures: list[MedfetchError] = []
     for number, url in enumerate(file.urls):
         try:
+            if begun and number == 0:
+                return begun.download.run(begun.failure)
             return _Download(file, url, number == 0, partial, getter, hosts, terms).run()
         except (IntegrityError, Refused, Retryable) as error:
             failures.append(error)
@@ -101,6 +106,30 @@ def _worst(failures: list[MedfetchError], path: str) -> MedfetchError:
         if any(isinstance(error, kind) for error in failures):
             return kind(text)
     return Unreachable(text) if failures and nobody else Retryable(text)
+
+
+class FirstAttempt:
+    """The first attempt at a file of which nothing is here yet, for one who performs many together."""
+
+    def __init__(self, file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, terms: Terms) -> None:
+        self.download = _Download(file, file.urls[0], True, partial, getter, hosts, terms)
+        self.request = self.download.request()
+        self.receiver: Receiver = self.download
+        self.failure: Exception | None = None
+
+    def end(self, answer: Callable[[], Answer]) -> Fetched:
+        """The file, when the response is over; ``answer`` raises what went wrong on the way.
+
+        Raises: why it has to be tried again, by ``fetch_file``.
+        """
+        try:
+            answer()
+            return self.download.received()
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            self.download.partial.close()
 
 
 class _Large(Exception):
@@ -131,15 +160,20 @@ class _Download:
         self.replacing = self.encoded = self.verified = False
         self.refused_text = b""
         self.answer: Answer | None = None
+        self.failure: Exception | None = None
+        """Of an attempt that was made elsewhere, and counts."""
         self.whole = False
         """A former attempt left all of it."""
         self.segments: Segments | None = None
         self.streaming = False
         """The host turned out to have no ranges, or no single version."""
 
-    def run(self) -> Fetched:
+    def run(self, failure: Exception | None = None) -> Fetched:
+        """``failure``: what the first attempt ended with, if there was one already."""
+        self.failure = failure
         try:
-            self._take_up()
+            if failure is None:
+                self._take_up()
             return retried(
                 self._attempt,
                 tries=self.tries,
@@ -177,7 +211,9 @@ class _Download:
             self.partial.drop()
 
     def _here(self) -> int:
-        """Bytes."""
+        """Bytes; none before the attempt that was made elsewhere, so that what it brought counts as its."""
+        if self.failure is not None:
+            return 0
         return self.segments.pieces.total if self.segments else self.partial.length
 
     def _attempt(self) -> Fetched:
@@ -204,10 +240,18 @@ class _Download:
 
     def _stream(self) -> None:
         """Receives all, or the rest, in one response."""
-        request = self._request()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        request = self.request()
         if self.file.size is None or self.asked_from < self.file.size or not self.asked_from:
             self.getter.get(request, self)
             self._complete()
+
+    def received(self) -> Fetched:
+        """The file, when its only response is over. Raises: as ``fetch_file``; Retryable."""
+        self._complete()
+        return self._verified()
 
     # -- in several ranges ---------------------------------------------------------------------------------------
 
@@ -242,7 +286,7 @@ class _Download:
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def _request(self) -> Request:
+    def request(self) -> Request:
         headers = {"Accept-Encoding": "identity"}
         validator, trusted = self._validator() if self.partial.length else (None, True)
         if self.encoded or not trusted:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -30,7 +30,9 @@ DEATHS = 10
 class Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
-    job: ShardJob | None = None
+    jobs: dict[int, ShardJob] = field(default_factory=dict)
+    """By number, what it works on: the next one is asked for before the last is through."""
+    asks: bool = False
 
 
 def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None]) -> None:
@@ -52,19 +54,19 @@ def run(jobs: Iterable[ShardJob], processes: int, show: Callable[[Event], None])
         try:
             for _ in range(min(processes, len(open_jobs))):
                 workers.append(_start(rate.fileno()))
-            while open_jobs or any(worker.job for worker in workers):
+            while open_jobs or any(worker.jobs for worker in workers):
                 for worker in workers:
-                    if worker.job is None and open_jobs:
+                    if worker.asks and open_jobs:
                         with suppress(ConnectionError):  # a worker that just died is noticed below
                             worker.connection.send(open_jobs[0])
                         # Only now: a signal may come while half of a job is sent.
-                        worker.job = open_jobs.popleft()
+                        job = open_jobs.popleft()
+                        worker.jobs[job.number], worker.asks = job, False
                 for connection in wait([worker.connection for worker in workers]):
                     worker = next(worker for worker in workers if worker.connection is connection)
                     if not _hear(worker, hear):
                         deaths += 1
-                        if worker.job:
-                            open_jobs.appendleft(worker.job)
+                        open_jobs.extendleft(worker.jobs.values())
                         if deaths > DEATHS:
                             raise MedfetchError(
                                 f"{deaths} worker processes died, the last with {worker.process.wait()}"
@@ -101,10 +103,14 @@ def _hear(worker: Worker, show: Callable[[Event], None]) -> bool:
     if isinstance(message, Event):
         show(message)
         return True
-    _, _, error = message
-    worker.job = None
-    if error is not None:
-        raise error
+    if message == "more":
+        worker.asks = True
+        return True
+    what, content = message
+    if what == "failed":
+        worker.jobs.clear()
+        raise content
+    del worker.jobs[content]
     return True
 
 
@@ -112,11 +118,9 @@ def _end(workers: list[Worker], show: Callable[[Event], None]) -> None:
     """Lets busy workers save their state, and ends all; who is not ready in time is killed, which loses little."""
     ends = time.monotonic() + GRACE
     for worker in workers:
-        if not worker.job:
-            worker.process.kill()  # it has nothing to save
-            continue
         with suppress(ConnectionError):
-            worker.connection.send("stop")
+            if worker.jobs:
+                worker.connection.send("stop")
             worker.connection.send(None)
     for worker in workers:
         with suppress(MedfetchError, InterruptedError):

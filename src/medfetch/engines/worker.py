@@ -14,19 +14,20 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from medfetch import leases, logs
+from medfetch import cache, logs
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError
+from medfetch.hosts import Hosts
 from medfetch.pace import Pace
-from medfetch.progress import Counting, Event
-from medfetch.shard import ShardJob, run_shard
+from medfetch.progress import Counting
+from medfetch.shard import ShardJob
+from medfetch.work import run_shards
 
 REPORT_EVERY = 0.2
-POLL = 0.5
 
 
 def main(pipe: int, rate: int) -> None:
@@ -62,31 +63,39 @@ def main(pipe: int, rate: int) -> None:
             reporter.flush()
 
     threading.Thread(target=report, daemon=True).start()
-    while (job := jobs.get()) is not None:
+    asked = False
+
+    def more(*, wait: bool = False) -> ShardJob | None:
+        """A further job; without ``wait`` only if there is one by now."""
+        nonlocal asked
+        if not asked:
+            asked = True
+            send("more")
+        with suppress(queue.Empty):
+            if job := jobs.get(block=wait):
+                asked = False
+                return job
+            jobs.put(None)  # the end is for whoever asks next, too
+        return None
+
+    hosts: Hosts | None = None
+    while job := more(wait=True):
         logs.start(job.settings.verbose)
-        error = _run(job, reporter, stop, Pace(job.settings.limit_rate, stop, rate))
+        hosts = hosts or Hosts(cache.hosts_folder(job.home.cache), stop.is_set)
+        pace = Pace(job.settings.limit_rate, stop, rate)
+        error: BaseException | None = None
+        try:
+            run_shards(job, more, lambda number: send(("end", number)), reporter, stop, pace, hosts)
+        except (MedfetchError, InterruptedError) as failure:
+            error = failure
+        except Exception as bug:  # must end the run with a message, not with a worker that dies again and again
+            logging.getLogger("medfetch.worker").debug("", exc_info=True)
+            error = MedfetchError(redacted(f"{type(bug).__name__}: {bug}"), hint="-vv shows where")
         reporter.flush()
-        send(("end", job.number, error))
-
-
-def _run(job: ShardJob, reporter: Counting, stop: threading.Event, pace: Pace) -> BaseException | None:
-    """Runs a shard under its lease; the error that ended it early, if any."""
-    lease = None
-    try:
-        while (lease := leases.take(job.path.with_suffix(".lease"))) is None:
-            reporter.emit(Event("note", reason=f"waiting for another process that works on {job.path.name}"))
-            if stop.wait(POLL):
-                return InterruptedError()
-        run_shard(replace(job, token=lease.token), reporter, stop, pace)
-    except (MedfetchError, InterruptedError) as error:
-        return error
-    except Exception as error:  # a bug must end the run with a message, not with a worker that dies again and again
-        logging.getLogger("medfetch.worker").debug("shard %s", job.path, exc_info=True)
-        return MedfetchError(redacted(f"{job.path.name}: {type(error).__name__}: {error}"), hint="-vv shows where")
-    finally:
-        if lease:
-            lease.release()
-    return None
+        if error:
+            send(("failed", error))
+    if hosts:
+        hosts.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The only user of the HTTP client: one libcurl handle a thread, its errors translated into ours.
+"""The only user of the HTTP client: a libcurl handle for each connection, its errors translated into ours.
 
 It must not retry, wait, or look for credentials. Why libcurl and not requests: a fifth of the processor time for
 each small file, redirects that drop credentials on another host, stall detection, proxies (CONTRIBUTING.md).
@@ -75,6 +75,10 @@ class Curl:
         self._lines: list[bytes] = []
         self._blocks: list[bytes] = []
         self._curl = curl = pycurl.Curl()
+        # The connection is this handle's alone, by whichever way it is run: who closes the one closes the other.
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        curl.setopt(pycurl.SHARE, self._share)
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.USERAGENT, user_agent)
         curl.setopt(pycurl.CAINFO, ca_bundle)
@@ -91,7 +95,6 @@ class Curl:
         curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        curl.setopt(pycurl.NOPROGRESS, 0)
         curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
 
     def get(
@@ -101,6 +104,18 @@ class Curl:
 
         Raises: Retryable, Refused, InterruptedError when stopped, and whatever the receiver raised.
         """
+        self.begin(url, headers, receiver, secret=secret, patience=patience)
+        self._curl.setopt(pycurl.NOPROGRESS, 0)
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            return self.end(error.args)
+        return self.end()
+
+    def begin(
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
+    ) -> None:
+        """Makes ready what ``get`` performs, or ``Crowd`` with those of others."""
         self._receiver, self._asked = receiver, url
         self._answer: Answer | None = None
         self._error = None
@@ -110,26 +125,31 @@ class Curl:
         self._first = 0.0
         self._started = self._handed_over = time.monotonic()
         self._set(url, headers, secret, patience)
-        failure = None
-        try:
-            self._curl.perform()
-        except pycurl.error as error:
-            failure = error
+
+    def end(self, failure: tuple[int, str] | None = None) -> Answer:
+        """What came of it, given libcurl's error, if any. Raises as ``get``."""
         if self._error is None:
             # What came before a failure is good as well.
             self._hand_over()
         if self._error is not None:
             raise self._error
-        if failure and self._curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
-            raise Refused(f"{host_of(url)}: {PROXY_LOGIN}", status=407)
-        if failure:
-            raise _translated(failure.args[0], failure.args[1], host_of(url), host_of(_heads(self._lines, url)[0]))
-        if self._answer is None:
-            raise Retryable(f"{host_of(url)} sent no proper HTTP answer")
-        return self._answer
+        if failure is None:
+            if self._answer is None:
+                raise Retryable(f"{host_of(self._asked)} sent no proper HTTP answer")
+            return self._answer
+        asked = host_of(self._asked)
+        if self._curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
+            raise Refused(f"{asked}: {PROXY_LOGIN}", status=407)
+        raise _translated(failure[0], failure[1], asked, host_of(_heads(self._lines, self._asked)[0]))
+
+    def held(self, now: float) -> None:
+        """Passes on what was received and has been held for long enough."""
+        if self._blocks and now - self._handed_over > HOLD:
+            self._hand_over()
 
     def close(self) -> None:
         self._curl.close()
+        self._share.close()
 
     def _set(self, url: str, headers: Mapping[str, str], secret: Secret | None, patience: float) -> None:
         curl = self._curl
@@ -161,6 +181,8 @@ class Curl:
     def _write(self, block: bytes) -> int | None:
         if not self._first:
             self._first = time.monotonic()
+        if self._error is not None:
+            return -1
         self._blocks.append(block)
         self._held += len(block)
         return self._hand_over() if self._held >= BUFFER else None
@@ -170,9 +192,8 @@ class Curl:
             self._hand_over()
             self._error = self._error or InterruptedError()
             return 1
-        if self._blocks and time.monotonic() - self._handed_over > HOLD:
-            return self._hand_over() or 0
-        return 0
+        self.held(time.monotonic())
+        return 0 if self._error is None else 1
 
     def _hand_over(self) -> int | None:
         """Passes on what was received; -1, which ends the transfer, where that fails."""
@@ -195,6 +216,53 @@ class Curl:
             self._error = error
             return -1
         return None
+
+
+class Crowd:
+    """Handles that are performed together, in one thread: no other has to be waited for with each 16 KiB."""
+
+    def __init__(self) -> None:
+        self._multi = pycurl.CurlMulti()
+        self._at_work: dict[pycurl.Curl, Curl] = {}
+        self._looked = 0.0
+
+    def __len__(self) -> int:
+        return len(self._at_work)
+
+    def add(self, client: Curl) -> None:
+        """Takes on a handle after its ``begin``."""
+        handle = client._curl
+        handle.setopt(pycurl.NOPROGRESS, 1)
+        self._at_work[handle] = client
+        self._multi.add_handle(handle)
+
+    def turn(self, seconds: float) -> list[tuple[Curl, tuple[int, str] | None]]:
+        """Waits at most so long for bytes and passes them on; handles that are through, with libcurl's error if any."""
+        self._multi.select(seconds)
+        self._multi.perform()
+        now = time.monotonic()
+        if now - self._looked > HOLD:
+            self._looked = now
+            for client in self._at_work.values():
+                client.held(now)
+        through: list[tuple[Curl, tuple[int, str] | None]] = []
+        left = 1
+        while left:
+            left, well, failed = self._multi.info_read()
+            through += [(self._leave(handle), None) for handle in well]
+            through += [(self._leave(handle), (code, text)) for handle, code, text in failed]
+        return through
+
+    def drop(self) -> list[Curl]:
+        """Breaks off what is under way; the handles."""
+        return [self._leave(handle) for handle in list(self._at_work)]
+
+    def _leave(self, handle: pycurl.Curl) -> Curl:
+        self._multi.remove_handle(handle)
+        return self._at_work.pop(handle)
+
+    def close(self) -> None:
+        self._multi.close()
 
 
 def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:

@@ -13,6 +13,7 @@ from medfetch.credentials import ApiKey, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
+from medfetch.net.http import Curl
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
 from medfetch.types import Mailed, Traits
@@ -26,13 +27,18 @@ to list a large collection."""
 
 def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:
     """The way for bytes; for many threads, each over a connection of its own."""
-    from medfetch.net.http import Curl
+    api = ApiNet(settings, traits, hosts, stop)
+    paced = Paced(client_of(settings, stop), hosts, traits)
+    return Authorized(paced, api.secret, settings.patience or traits.patience)
+
+
+def client_of(settings: Settings, stop: threading.Event) -> Callable[[Slot], Curl]:
+    """The client that holds a slot's connection open."""
 
     def client(slot: Slot) -> Curl:
         return slot.client(Curl, lambda: Curl(settings.user_agent, settings.ca_bundle, stop.is_set))
 
-    api = ApiNet(settings, traits, hosts, stop)
-    return Authorized(Paced(client, hosts, traits), api.secret, settings.patience or traits.patience)
+    return client
 
 
 class ApiNet:
