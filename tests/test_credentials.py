@@ -489,7 +489,7 @@ class Nothing:
     def begin(self, answer: Answer) -> None:
         pass
 
-    def data(self, block: bytes) -> None:
+    def data(self, blocks: list[bytes]) -> None:
         pass
 
 

@@ -135,7 +135,7 @@ api = ApiNet(settings, Traits(connections=limit), hosts, stop)
 
 class Nothing:
     def begin(self, answer): pass
-    def data(self, block): pass
+    def data(self, blocks): pass
 
 def once():
     answer = getter.get(Request(url), Nothing())
@@ -247,7 +247,7 @@ def test_when_a_host_says_later_no_process_asks_it(tmp_path: Path, strict: Stric
 class Nothing:
     def begin(self, answer: object) -> None: ...
 
-    def data(self, block: bytes) -> None: ...
+    def data(self, blocks: list[bytes]) -> None: ...
 
 
 def test_a_process_that_only_computes_gives_its_connections_back(

@@ -56,7 +56,10 @@ class Hasher:
     def __init__(self, published: Iterable[Checksum] = ()) -> None:
         self.published = tuple(published)
         self.length = 0
-        self._hashes = {name: _started(name) for name in {"sha256", *(c.algorithm for c in self.published)}}
+        self._hashes = {"sha256": hashlib.sha256()}
+        for checksum in self.published:
+            if checksum.algorithm not in self._hashes:
+                self._hashes[checksum.algorithm] = _started(checksum.algorithm)
 
     def update(self, data: bytes | memoryview) -> None:
         self.length += len(data)
@@ -70,9 +73,9 @@ class Hasher:
     def mismatch(self) -> tuple[Checksum, Checksum] | None:
         """The first published checksum that the bytes do not have, with what they have instead; None if all agree."""
         for expected in self.published:
-            actual = Checksum(expected.algorithm, self._hashes[expected.algorithm].hexdigest())
-            if actual != expected:
-                return expected, actual
+            digest = self._hashes[expected.algorithm].hexdigest()
+            if digest != expected.hex:
+                return expected, Checksum(expected.algorithm, digest)
         return None
 
 

@@ -122,7 +122,7 @@ class Fetching:
     def start(
         self, file: RemoteFile, route: Mapping[str, Any], done: Callable[[Files | Begun | Exception], None]
     ) -> bool:
-        """Begins a plain file, unless its host has no connection to spare just now; ``done`` is told what comes of it."""
+        """Begins a plain file, unless its host has no connection to spare; ``done`` is told what comes of it."""
         _, net, getter = self._tools(route)
         attempt = FirstAttempt(file, self._partial(file), getter, self.means.hosts, self._terms(file, net))
 

@@ -73,7 +73,7 @@ class Slot:
             self._client = None
 
 
-class _Host:
+class Host:
     """One host, as seen from one process."""
 
     def __init__(self, home: Path) -> None:
@@ -108,7 +108,7 @@ class _Host:
         raise InterruptedError
 
     def offer(self, limit: int) -> Slot | None:
-        """A slot, if there is one just now and the host did not ask for a pause."""
+        """A slot, to be given back by ``give``, if there is one just now and the host did not ask for a pause."""
         with self._changed:
             if self._pause_left():
                 return None
@@ -227,17 +227,17 @@ class Hosts:
     def __init__(self, folder: Path, stopped: Callable[[], bool]) -> None:
         self._folder, self._stopped = folder, stopped
         self._lock = threading.Lock()
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._closed = threading.Event()
 
-    def _host(self, name: str) -> _Host:
+    def _host(self, name: str) -> Host:
         if host := self._hosts.get(name):
             return host
         with self._lock:
             if not self._hosts:
                 threading.Thread(target=self._keep, name="idle-connections", daemon=True).start()
             if name not in self._hosts:
-                self._hosts[name] = _Host(self._folder / quote(name, safe=""))
+                self._hosts[name] = Host(self._folder / quote(name, safe=""))
             return self._hosts[name]
 
     def _keep(self) -> None:
@@ -259,12 +259,9 @@ class Hosts:
         finally:
             host.give(slot)
 
-    def offer(self, url: str, limit: int) -> Slot | None:
-        """One of the slots, to be given back by ``give``; None where one would have to wait for it."""
-        return self._host(host_of(url)).offer(limit)
-
-    def give(self, url: str, slot: Slot) -> None:
-        self._host(host_of(url)).give(slot)
+    def of(self, url: str) -> Host:
+        """An address's host."""
+        return self._host(host_of(url))
 
     def close(self) -> None:
         """Ends all connections that are not in use and gives their slots back; others follow when they are given."""

@@ -19,7 +19,7 @@ from medfetch.checksum import BLOCK, Hasher
 from medfetch.errors import MedfetchError
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter
-from medfetch.partial import HEAD, LOOK_AT_DISK, Partial
+from medfetch.partial import HEAD, LOOK_AT_DISK, Partial, write_all
 from medfetch.pieces import PIECE, Pieces
 from medfetch.span import Changed, NoData, NoRanges, Span
 from medfetch.types import Checksum, RemoteFile
@@ -242,23 +242,23 @@ class Segments:
 
     # -- bytes ---------------------------------------------------------------------------------------------------
 
-    def write(self, offset: int, block: bytes) -> None:
+    def write(self, offset: int, blocks: list[bytes], count: int) -> None:
+        """Writes ``blocks``, of ``count`` bytes together, where they belong."""
         self._check()
-        if (offset + len(block)) // LOOK_AT_DISK != offset // LOOK_AT_DISK:
+        if (offset + count) // LOOK_AT_DISK != offset // LOOK_AT_DISK:
             self.terms.room.take(0, self.file.path)
         with disk_errors(self.partial.path):
-            written = 0
-            while written < len(block):
-                written += os.pwrite(self.descriptor, memoryview(block)[written:], offset + written)
-        self.pieces.add(offset, len(block))
+            write_all(self.descriptor, blocks, count, offset)
+        self.pieces.add(offset, count)
         self.pieces.sync(self.descriptor)
         if self._hashing.acquire(blocking=False):
             try:
                 if self.hasher.length == offset:
-                    self.hasher.update(block)
+                    for block in blocks:
+                        self.hasher.update(block)
             finally:
                 self._hashing.release()
-        self.terms.received(len(block))
+        self.terms.received(count)
 
     def _catch_up(self) -> None:
         """Hashes what is whole behind the front, unless another thread does.

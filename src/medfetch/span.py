@@ -81,21 +81,22 @@ class Span:
         elif answer.status == 416:
             raise Changed(f"{host} has no bytes from {self.start} on")
 
-    def data(self, block: bytes) -> None:
+    def data(self, blocks: list[bytes]) -> None:
         segments = self.segments
         if self.whole:
             # In answer to If-Range the whole file is a new version. What is here goes only when it is one indeed.
-            if instead := verify.looks_like(block[:HEAD], segments.file.path):
+            if instead := verify.looks_like(blocks[0][:HEAD], segments.file.path):
                 raise IntegrityError(f"{segments.file.path}: {instead} came instead of the data")
             raise Changed(f"{host_of(segments.url)} has another version now") if self.changed else NoRanges
         if not self.good:
-            self.text = (self.text + block)[:2000]
+            self.text = (self.text + b"".join(blocks))[:2000]
             return
-        if self.at + len(block) > self.end:
+        count = sum(map(len, blocks))
+        if self.at + count > self.end:
             raise NoRanges
-        segments.write(self.at, block)
-        self.at += len(block)
-        segments.terms.pace(len(block))
+        segments.write(self.at, blocks, count)
+        self.at += count
+        segments.terms.pace(count)
 
     def complete(self, answer: Answer) -> None:
         """Raises: NoData, Retryable unless the whole range was received."""

@@ -149,7 +149,7 @@ class _Download:
         self.wanted = file
         """What ``file`` is as well, unless it comes wrapped in a zip."""
         self.partial = Partial(partial, file, terms.room, terms.received)
-        self.tries = 1 if hosts.is_down(url) else terms.tries
+        self.hosts = hosts
         self.known_etag = ranges.validator({"etag": file.etag or ""}) if first else None
         self.size = file.size
         """Bytes; where none are published, those that a former attempt learned."""
@@ -176,7 +176,7 @@ class _Download:
                 self._take_up()
             return retried(
                 self._attempt,
-                tries=self.tries,
+                tries=1 if self.hosts.is_down(self.url) else self.terms.tries,
                 backoff=self.terms.backoff,
                 stop=self.terms.stop,
                 progress=self._here,
@@ -403,16 +403,17 @@ class _Download:
         elif not self.partial.length:
             self.partial.forget_note()
 
-    def data(self, block: bytes) -> None:
+    def data(self, blocks: list[bytes]) -> None:
         if self.replacing:
-            self._replace(block)
+            self._replace(blocks[0])
         if not self.partial.is_open:
-            self.refused_text = (self.refused_text + block)[:2000]
+            self.refused_text = (self.refused_text + b"".join(blocks))[:2000]
             return
+        count = sum(map(len, blocks))
         if not self.encoded:
-            self.partial.check_length(len(block))
-        self.partial.write(block)
-        self.terms.pace(len(block))
+            self.partial.check_length(count)
+        self.partial.write(blocks, count)
+        self.terms.pace(count)
 
     def _replace(self, block: bytes) -> None:
         """The partial goes only when data comes in its place.

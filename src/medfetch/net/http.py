@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urljoin
 
@@ -20,6 +21,8 @@ from medfetch.hosts import host_of
 
 BUFFER = 256 * 1024
 """Bytes handed over at once; fits a core's second-level cache."""
+MANY = 16
+"""Blocks that are handed over at once, where bytes are not counted: libcurl's have 16 KiB at the most."""
 HOLD = 0.01
 """Seconds for which received bytes are gathered at the most; what is held would be lost in a kill."""
 CONNECT_TIMEOUT = 30
@@ -62,7 +65,8 @@ class Receiver(Protocol):
 
     def begin(self, answer: Answer) -> None: ...
 
-    def data(self, block: bytes) -> None: ...
+    def data(self, blocks: list[bytes]) -> None:
+        """Some bytes of the body, as they came; the list is used again."""
 
 
 class Curl:
@@ -74,6 +78,9 @@ class Curl:
         self._login: Login | None = None
         self._lines: list[bytes] = []
         self._blocks: list[bytes] = []
+        self._headers: list[str] | None = None
+        self._patience = 0.0
+        self._alone = True
         self._curl = curl = pycurl.Curl()
         # The connection is this handle's alone, by whichever way it is run: who closes the one closes the other.
         self._share = pycurl.CurlShare()
@@ -95,6 +102,7 @@ class Curl:
         curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        curl.setopt(pycurl.NOPROGRESS, 0)
         curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
 
     def get(
@@ -105,7 +113,7 @@ class Curl:
         Raises: Retryable, Refused, InterruptedError when stopped, and whatever the receiver raised.
         """
         self.begin(url, headers, receiver, secret=secret, patience=patience)
-        self._curl.setopt(pycurl.NOPROGRESS, 0)
+        self.crowded(False)
         try:
             self._curl.perform()
         except pycurl.error as error:
@@ -122,8 +130,7 @@ class Curl:
         self._lines.clear()
         self._blocks.clear()
         self._held = 0
-        self._first = 0.0
-        self._started = self._handed_over = time.monotonic()
+        self._handed_over = time.monotonic()
         self._set(url, headers, secret, patience)
 
     def end(self, failure: tuple[int, str] | None = None) -> Answer:
@@ -142,10 +149,18 @@ class Curl:
             raise Refused(f"{asked}: {PROXY_LOGIN}", status=407)
         raise _translated(failure[0], failure[1], asked, host_of(_heads(self._lines, self._asked)[0]))
 
-    def held(self, now: float) -> None:
-        """Passes on what was received and has been held for long enough."""
-        if self._blocks and now - self._handed_over > HOLD:
+    def crowded(self, yes: bool) -> None:
+        """Whether ``Crowd`` looks after what is received: then no Python runs for each block."""
+        if yes == self._alone:
+            self._alone = not yes
+            self._curl.setopt(pycurl.WRITEFUNCTION, self._blocks.append if yes else self._write)
+            self._curl.setopt(pycurl.NOPROGRESS, yes)
+
+    def look(self, now: float) -> bool:
+        """Passes on what was received if it is enough, or has been held for long enough; whether all is well."""
+        if self._blocks and (len(self._blocks) >= MANY or now - self._handed_over > HOLD):
             self._hand_over()
+        return self._error is None
 
     def close(self) -> None:
         self._curl.close()
@@ -158,14 +173,18 @@ class Curl:
         if isinstance(secret, Token):
             # As a header, for libcurl does not forget what it is told by option; it keeps both from other hosts.
             lines.append(f"Authorization: Bearer {secret.value}")
-        # To pycurl no lines mean that those of the request before stay.
-        curl.unsetopt(pycurl.HTTPHEADER)
-        curl.setopt(pycurl.HTTPHEADER, lines)
+        if lines != self._headers:
+            # To pycurl no lines mean that those of the request before stay.
+            curl.unsetopt(pycurl.HTTPHEADER)
+            curl.setopt(pycurl.HTTPHEADER, lines)
+            self._headers = lines
         secure_only = url[:6].lower() == "https:"
         curl.setopt(
             pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure_only else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
         )
-        curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(patience)))
+        if patience != self._patience:
+            curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(patience)))
+            self._patience = patience
         login = secret if isinstance(secret, Login) else None
         if login != self._login:
             self._login = login
@@ -179,10 +198,6 @@ class Curl:
     # thread that Python runs: they are gathered, though not for long.
 
     def _write(self, block: bytes) -> int | None:
-        if not self._first:
-            self._first = time.monotonic()
-        if self._error is not None:
-            return -1
         self._blocks.append(block)
         self._held += len(block)
         return self._hand_over() if self._held >= BUFFER else None
@@ -192,29 +207,29 @@ class Curl:
             self._hand_over()
             self._error = self._error or InterruptedError()
             return 1
-        self.held(time.monotonic())
-        return 0 if self._error is None else 1
+        return 0 if self.look(time.monotonic()) else 1
 
     def _hand_over(self) -> int | None:
         """Passes on what was received; -1, which ends the transfer, where that fails."""
-        blocks, self._held, self._handed_over = b"".join(self._blocks), 0, time.monotonic()
-        self._blocks.clear()
+        self._held, self._handed_over = 0, time.monotonic()
         # libcurl cannot carry a Python exception: it is kept.
         try:
             if self._answer is None:
                 last, status, fields = _heads(self._lines, self._asked)
                 if status:
-                    waited = (self._first or self._handed_over) - self._started
+                    waited = self._curl.getinfo(pycurl.STARTTRANSFER_TIME)
                     self._answer = Answer(status, fields, last, last != self._asked, waited)
                     self._receiver.begin(self._answer)
-                elif blocks:
+                elif self._blocks:
                     # HTTP/0.9, or a server that does not speak HTTP at all.
                     raise Retryable("the answer has no HTTP head")
-            if blocks:
-                self._receiver.data(blocks)
+            if self._blocks:
+                self._receiver.data(self._blocks)
         except BaseException as error:
             self._error = error
             return -1
+        finally:
+            self._blocks.clear()
         return None
 
 
@@ -224,7 +239,6 @@ class Crowd:
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
         self._at_work: dict[pycurl.Curl, Curl] = {}
-        self._looked = 0.0
 
     def __len__(self) -> int:
         return len(self._at_work)
@@ -232,7 +246,7 @@ class Crowd:
     def add(self, client: Curl) -> None:
         """Takes on a handle after its ``begin``."""
         handle = client._curl
-        handle.setopt(pycurl.NOPROGRESS, 1)
+        client.crowded(True)
         self._at_work[handle] = client
         self._multi.add_handle(handle)
 
@@ -240,18 +254,15 @@ class Crowd:
         """Waits at most so long for bytes and passes them on; handles that are through, with libcurl's error if any."""
         self._multi.select(seconds)
         self._multi.perform()
-        now = time.monotonic()
-        if now - self._looked > HOLD:
-            self._looked = now
-            for client in self._at_work.values():
-                client.held(now)
         through: list[tuple[Curl, tuple[int, str] | None]] = []
         left = 1
         while left:
             left, well, failed = self._multi.info_read()
             through += [(self._leave(handle), None) for handle in well]
             through += [(self._leave(handle), (code, text)) for handle, code, text in failed]
-        return through
+        now = time.monotonic()
+        bad = [handle for handle, client in self._at_work.items() if not client.look(now)]
+        return through + [(self._leave(handle), None) for handle in bad]
 
     def drop(self) -> list[Curl]:
         """Breaks off what is under way; the handles."""
@@ -271,13 +282,11 @@ def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:
     Raises: Refused where a redirect's address is malformed.
     """
     status, fields = 0, {}  # type: int, dict[str, str]
-    for line in b"".join(lines).decode("latin-1").splitlines():
-        if line[:5] == "HTTP/":
-            words = line.split(None, 2)
-            status, fields = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0, {}
-        elif line.strip():
-            name, _, value = line.partition(":")
-            name, value = name.strip().lower(), value.strip()
+    for line in lines:
+        name, value = _field(line)
+        if name[:5] == "HTTP/":
+            status, fields = int(value) if value.isdecimal() else 0, {}
+        elif name:
             fields[name] = f"{fields[name]}, {value}" if name in LISTS and name in fields else value
         elif 300 <= status < 400 and fields.get("location"):
             try:
@@ -287,6 +296,18 @@ def _heads(lines: list[bytes], url: str) -> tuple[str, int, dict[str, str]]:
         elif status >= 200:
             return url, status, fields
     return url, 0, {}
+
+
+@lru_cache(maxsize=1024)  # a host says much the same with every file
+def _field(line: bytes) -> tuple[str, str]:
+    """A line of a head as (name in lower case, value): of the first one ``HTTP/…`` and the status, of the last two
+    empty strings."""
+    text = line.decode("latin-1").strip()
+    if text[:5] == "HTTP/":
+        words = text.split(None, 2)
+        return words[0], words[1] if len(words) > 1 else ""
+    name, _, value = text.partition(":")
+    return name.strip().lower(), value.strip()
 
 
 def _translated(code: int, text: str, asked: str, last: str) -> MedfetchError:

@@ -109,7 +109,9 @@ class Paced:
 
 def connections(traits: Traits, url: str) -> int:
     """How many connections a URL's host bears."""
-    return traits.host_connections.get(host_of(url), traits.connections)
+    return (
+        traits.host_connections.get(host_of(url), traits.connections) if traits.host_connections else traits.connections
+    )
 
 
 def shown(url: str) -> str:

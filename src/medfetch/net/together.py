@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from medfetch.errors import Retryable
-from medfetch.hosts import Hosts, Slot
+from medfetch.hosts import Host, Hosts, Slot
 from medfetch.net.http import Answer, Crowd, Curl, Receiver
 from medfetch.net.layers import connections, log, shown, wished
 from medfetch.types import Request, Traits
@@ -21,9 +21,9 @@ End = Callable[[], Answer]
 """What came of a request; raises as ``Getter.get``."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
+class _Started(NamedTuple):
     url: str
+    host: Host
     slot: Slot
     done: Callable[[End], None]
     at: float
@@ -44,12 +44,13 @@ class Together:
         self, request: Request, receiver: Receiver, traits: Traits, patience: float, done: Callable[[End], None]
     ) -> bool:
         """Begins a request without a credential, if its host has a connection to spare just now; else False."""
-        slot = self._hosts.offer(request.url, connections(traits, request.url))
+        host = self._hosts.of(request.url)
+        slot = host.offer(connections(traits, request.url))
         if slot is None:
             return False
         client = self._client(slot)
         client.begin(request.url, request.headers, receiver, secret=None, patience=patience)
-        self._started[client] = _Started(request.url, slot, done, time.monotonic())
+        self._started[client] = _Started(request.url, host, slot, done, time.monotonic())
         self._crowd.add(client)
         return True
 
@@ -67,17 +68,17 @@ class Together:
                 end = _giving(answer)
                 # While the connection is still ours: nobody shall ask in between.
                 if wait := wished(answer.status, answer.headers):
-                    self._hosts.pause(started.url, wait)
+                    started.host.pause(wait)
                 if log.isEnabledFor(logging.DEBUG):
                     log.debug("GET %s: %d in %.3f s", shown(started.url), answer.status, time.monotonic() - started.at)
-            self._hosts.give(started.url, started.slot)
+            started.host.give(started.slot)
             started.done(end)
 
     def close(self) -> None:
         """Breaks off what is under way: as if the process were stopped."""
         for client in self._crowd.drop():
             started = self._started.pop(client)
-            self._hosts.give(started.url, started.slot)
+            started.host.give(started.slot)
             started.done(_raising(InterruptedError()))
         self._crowd.close()
 
