@@ -19,7 +19,7 @@ HELLO = "ce013625030ba8dba906f756967f9e9ca394464a"
 def test_a_git_blob_id_is_checked_as_git_makes_it(tmp_path: Path) -> None:
     hasher = Hasher([git_blob(HELLO.upper(), 6)])
     for piece in (b"hel", b"lo\n"):
-        hasher.update(piece)
+        hasher.update((piece,), len(piece))
     assert hasher.mismatch() is None
     (tmp_path / "file").write_bytes(b"jello\n")
     expected = Checksum("git-sha1-6", HELLO)

@@ -61,10 +61,12 @@ class Hasher:
             if checksum.algorithm not in self._hashes:
                 self._hashes[checksum.algorithm] = _started(checksum.algorithm)
 
-    def update(self, data: bytes | memoryview) -> None:
-        self.length += len(data)
+    def update(self, blocks: Iterable[bytes | bytearray], count: int) -> None:
+        """Takes in ``blocks``, of ``count`` bytes together."""
+        self.length += count
         for hash_ in self._hashes.values():
-            hash_.update(data)
+            for block in blocks:
+                hash_.update(block)
 
     @property
     def sha256(self) -> str:
@@ -84,5 +86,5 @@ def hash_file(path: Path, published: Iterable[Checksum] = ()) -> Hasher:
     hasher = Hasher(published)
     with open(path, "rb", buffering=0) as file:
         while block := file.read(BLOCK):
-            hasher.update(block)
+            hasher.update((block,), len(block))
     return hasher

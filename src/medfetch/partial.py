@@ -191,10 +191,11 @@ class Partial:
             self.room.take(0, self.file.path)
         with disk_errors(self._name):
             write_all(self._descriptor, blocks, count, before)
-        if before < HEAD:
-            self.head = (self.head + b"".join(blocks)[:HEAD])[:HEAD]
         for block in blocks:
-            self.hasher.update(block)
+            if len(self.head) >= HEAD:
+                break
+            self.head += block[: HEAD - len(self.head)]
+        self.hasher.update(blocks, count)
         self._received(count)
 
     # -- content encodings that nobody asked for -----------------------------------------------------------------

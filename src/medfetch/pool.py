@@ -81,7 +81,10 @@ class Pool(Generic[Task, Result]):
 
     def take(self, timeout: float) -> list[Result]:
         """The results since the last time; waits until there are enough, tasks run short, or ``timeout`` seconds."""
-        self._told.wait(timeout)
+        if timeout:
+            self._told.wait(timeout)
+        elif not self._results:
+            return []
         self._told.clear()
         with self._changed:
             results, self._results = self._results, []

@@ -254,8 +254,7 @@ class Segments:
         if self._hashing.acquire(blocking=False):
             try:
                 if self.hasher.length == offset:
-                    for block in blocks:
-                        self.hasher.update(block)
+                    self.hasher.update(blocks, count)
             finally:
                 self._hashing.release()
         self.terms.received(count)
@@ -278,6 +277,6 @@ class Segments:
                     block = os.pread(self.descriptor, min(BLOCK, here), front)
                 if not block:
                     raise Changed(f"the partial of {self.file.path} was cut from outside")
-                self.hasher.update(block)
+                self.hasher.update((block,), len(block))
         finally:
             self._hashing.release()

@@ -206,7 +206,7 @@ class Sink:
             raise self._staging.refusal(self._name, f"is longer than the {self._size:,} bytes that it declares")
         self._staging.spend(len(data))
         self._file.write(data)
-        self._hasher.update(memoryview(data))
+        self._hasher.update((data,), len(data))
 
     def finish(self) -> Member:
         """Raises: IntegrityError if the member is shorter than it declared, or is not what was published."""
