@@ -2,7 +2,7 @@
 
 A step is met if the host said so, declared if the person did (``agreements``), present if its secret is here
 (``credentials``), lapsed if it was declared and is over; missing if medfetch knows that it is not taken, else unknown.
-Terms are agreed to by a person, on record: no host's answer stands for that.
+Terms are agreed to by a person, on record: that a host lets somebody in does not stand for that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from medfetch import agreements, credentials, requirements
 from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
-from medfetch.types import Door, Part, Recipe, Requirement, Verdict
+from medfetch.types import Door, Part, Recipe, Requirement, Route, Verdict
 
 
 class State(StrEnum):
@@ -158,6 +158,10 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
             return Standing(step, State.MISSING, opens, f"{error.message}{hint}", error)
         if where:
             return Standing(step, State.PRESENT, opens, f"{step.credential}, {where}")
+        if settings.sandbox:
+            return Standing(
+                step, State.MISSING, opens, f"the sandbox has no {step.credential}, and nobody's own is used"
+            )
         keep = "aws configure" if step.credential == "aws" else f"medfetch login {step.credential}"
         return Standing(step, State.MISSING, opens, f"{step.credential} is not on this machine: {keep}")
     if word := agreements.for_step(step, dataset, ledger):
@@ -172,8 +176,10 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
 
 def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     """The same after the host has spoken."""
-    if verdict is None or standing.step.kind == "terms":
+    if verdict is None:
         return standing
+    if standing.step.kind == "terms":
+        return _terms_told(standing, verdict)
     login = standing.step.credential is not None
     if verdict.door == Door.OPEN or (verdict.door in NOT_YET and login):
         return replace(standing, state=State.MET, said="the host accepts it" if login else "the host lets you in")
@@ -183,13 +189,36 @@ def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     return standing
 
 
+def _terms_told(standing: Standing, verdict: Verdict) -> Standing:
+    """Of terms a host can say that they are not accepted; that they are is no record that a receipt could name."""
+    if verdict.door == Door.RULES:
+        before = f"{standing.said}; but " if standing.state == State.DECLARED else ""
+        return replace(standing, state=State.MISSING, said=f"{before}{verdict.said}")
+    if verdict.door == Door.OPEN and standing.state == State.MISSING:
+        return replace(standing, said=f"the host lets you in, but it is {standing.said}")
+    return standing
+
+
+def ways(recipe: Recipe, part: Part, settings: Settings) -> tuple[Route, ...]:
+    """A part's first route, which ``check`` judges, and those others of whose own steps all are taken."""
+    ledger = agreements.read(settings)
+    judged = {step.name for step in requirements.steps(recipe, [part])}
+    others = []
+    for route in part.routes[1:]:
+        standings = of_dataset(recipe, [replace(part, routes=(route,))], settings, ledger, None)
+        if all(each.done for each in standings if each.step.name not in judged):
+            others.append(route)
+    return (*part.routes[:1], *others)
+
+
 def check(
-    recipe: Recipe, parts: Sequence[Part], settings: Settings, *, ask: Callable[[], Verdict | None] | None, held: bool
-) -> None:
+    recipe: Recipe, parts: Sequence[Part], settings: Settings, *,
+    ask: Callable[[], Verdict | None], silent: Sequence[Part], held: bool,
+) -> None:  # fmt: skip
     """Lets a run begin, or says what is missing.
 
-    ``ask`` asks the host, where it can be asked and should; ``held`` says that all is here already, so that only
-    what was agreed to matters.
+    ``ask`` asks the hosts, where they should be; ``silent`` are the parts whose hosts tell nothing, so that nothing can
+    be unknown of their steps; ``held`` says that all is here already, so that only what was agreed to matters.
     Raises: AccessRequired with every open step; nothing was downloaded. UsageProblem for a file that cannot be used.
     """
     ledger = agreements.read(settings)
@@ -200,7 +229,8 @@ def check(
         if each.trouble:
             raise each.trouble
     to_take = [each for each in standings if not each.done]
-    if to_take and (ask is None or any(each.state != State.UNKNOWN for each in to_take)):
+    untold = {step.name for step in requirements.steps(recipe, silent)} if silent or not parts else set()
+    if any(each.state != State.UNKNOWN or each.step.name in untold for each in to_take):
         raise _required(recipe, to_take)
     closed = [part.name for part in parts if not part.routes]
     if closed or not parts:
@@ -209,7 +239,7 @@ def check(
             steps=[],
             hint=recipe.homepage and f"see {recipe.homepage}",
         )
-    verdict = ask() if ask and not held else None
+    verdict = None if held else ask()
     if verdict and verdict.door in SHUT:
         standings = of_dataset(recipe, parts, settings, ledger, verdict)
         raise _required(recipe, [each for each in standings if not each.done], verdict)
@@ -230,12 +260,29 @@ def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None =
     return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
 
 
+def together(refused: Sequence[AccessRequired]) -> AccessRequired:
+    """One error for what several datasets still need, each step once."""
+    if len(refused) == 1:
+        return refused[0]
+    steps: dict[tuple[str, str], dict[str, Any]] = {}
+    opened: dict[str, None] = {}
+    for step in (step for error in refused for step in error.steps):
+        # What a source has found out at its host does not say what it opens.
+        opens = step.get("opens", [])
+        before = steps.setdefault((step["name"], step["at"]), step)
+        if before is not step:
+            steps[step["name"], step["at"]] = {**before, "opens": [*before.get("opens", []), *opens]}
+        opened |= dict.fromkeys(opens)
+    hint = f"in their order: medfetch access {' '.join(opened)}"
+    return AccessRequired("; ".join(error.message for error in refused), steps=list(steps.values()), hint=hint)
+
+
 def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
     """The steps of which a person may say that they are taken: those named, else all that are about terms.
 
     Raises: UsageProblem where one is not there, or is one of which nobody's word tells.
     """
-    known = {step.name: step for step in requirements.steps(recipe, recipe.parts)}
+    known = {step.name: step for step in requirements.of_all_ways(recipe, recipe.parts)}
     for name in names:
         if name not in known:
             raise UsageProblem(f"{recipe.id} has no step {name!r}", hint=f"its steps: {', '.join(known) or 'none'}")
@@ -249,18 +296,20 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
                 f"{name!r} is taken when the links are given: nobody's word stands for that",
                 hint=f"medfetch get {recipe.id} --links FILE",
             )
-    return [known[name] for name in names] or [step for step in known.values() if step.kind == "terms"]
+    first = requirements.steps(recipe, recipe.parts)
+    return [known[name] for name in names] or [step for step in first if step.kind == "terms"]
 
 
 def rests_on(recipe: Recipe, parts: Iterable[Part], settings: Settings) -> list[Agreement]:
     """The records of agreements under which a dataset is had."""
     ledger = agreements.read(settings)
-    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, parts))
+    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.of_all_ways(recipe, parts))
     return [each for each in found if each and not each.lapsed]
 
 
 def lapsed(recipe: Recipe, settings: Settings) -> list[Agreement]:
     """The records of a dataset that are over."""
     ledger = agreements.read(settings)
-    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, recipe.parts))
+    steps = requirements.of_all_ways(recipe, recipe.parts)
+    found = (agreements.for_step(step, recipe.id, ledger) for step in steps)
     return [each for each in found if each and each.lapsed]

@@ -44,6 +44,7 @@ def command(
         raise UsageProblem("no dataset was named", hint="medfetch agree --list shows what was agreed to")
     if (agreed_on is None) != (person is None):
         raise UsageProblem("--agreed-on and --as go together", hint="who agreed, and on which day")
+    session.in_earnest("an agreement")
     recipe = catalog.load(name, session.settings.recipes)
     steps = standing.to_declare(recipe, names)
     if not steps:
