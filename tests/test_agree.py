@@ -165,9 +165,22 @@ def test_what_lapses_is_pointed_out_and_what_has_lapsed_is_refused(
     assert "lapsed on" in run("status").out
     (step,) = run("get", name, "--json", code=3).last["steps"]
     assert step["state"] == "lapsed"
+    bad = cache / name / "current" / "file"
+    bad.write_bytes(b"scam")
+    assert run("verify", name, "--repair", "--json", code=3).last["steps"][0]["state"] == "lapsed"
+    assert bad.read_bytes() == b"scam"  # what cannot be had again is not thrown away
     run("agree", name, *BEFORE, "--until", TODAY)  # the last day counts
+    run("verify", name, "--repair")
     assert [each["state"] for each in run("agree", "--list", "--json").lines] == ["lapses soon"]
     run("get", name)
+
+
+def test_what_has_lapsed_is_pointed_out_without_its_recipe(run: Run, home: Path, name: str) -> None:
+    run("agree", name, *BEFORE)
+    run("get", name)
+    run("agree", name, *BEFORE, "--until", TODAY - datetime.timedelta(1))
+    (home / f"{name}.yaml").rename(home / f"{name}.gone")
+    assert [each["step"] for each in run("status", "--json").last["lapsed"]] == ["scans-terms"]
 
 
 def test_how_long_it_is_good_comes_from_the_recipe(run: Run, home: Path) -> None:

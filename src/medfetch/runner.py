@@ -95,6 +95,17 @@ def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> N
     _check_access(recipe, parts, settings, display, found, found is None or wish.refresh)
 
 
+def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
+    """Whether a plan may still be worked off, as far as this machine knows. Raises: AccessRequired, UsageProblem."""
+    parts = []
+    for part in (part for part in recipe.parts if part.name in made.header["parts"]):
+        first = _word(**made.header["routes"][part.name][0])
+        planned = tuple(way for way in part.routes if _word(way.source, way.locator) == first)
+        parts.append(replace(part, routes=planned or part.routes))
+    silent = [part for part in parts if not doors.can_ask([part])]
+    standing.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
+
+
 def _asked_for(recipe: Recipe, wish: Wish) -> tuple[list[Part], str]:
     """The parts with the routes that are meant, and the name of their plan."""
     parts = [replace(part, routes=tuple(_chosen_routes(part, wish))) for part in chosen_parts(recipe, wish)]
@@ -360,12 +371,17 @@ def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list
     found = dict(made.header["routes"])
     for part in (part for part in recipe.parts if part.name in made.header["routes"]):
         may = standing.ways(recipe, part, settings)
-        closed = [(way.source, json.dumps(dict(way.locator))) for way in part.routes if way not in may]
+        closed = [_word(way.source, way.locator) for way in part.routes if way not in may]
         first, *others = found[part.name]
         found[part.name] = [
-            first, *(way for way in others if (way["source"], json.dumps(way["locator"])) not in closed)
+            first, *(way for way in others if _word(**way) not in closed)
         ]  # fmt: skip
     return found
+
+
+def _word(source: str, locator: Mapping[str, Any]) -> tuple[str, str]:
+    """A way as it can be compared with what stands in a plan."""
+    return source, json.dumps(dict(locator), sort_keys=True)
 
 
 def _run(

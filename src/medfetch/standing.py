@@ -307,9 +307,13 @@ def rests_on(recipe: Recipe, parts: Iterable[Part], settings: Settings) -> list[
     return [each for each in found if each and not each.lapsed]
 
 
-def lapsed(recipe: Recipe, settings: Settings) -> list[Agreement]:
-    """The records of a dataset that are over."""
+def lapsed(dataset: str, recipe: Recipe | None, settings: Settings) -> list[Agreement]:
+    """The records of a dataset that are over; without its recipe, those that were made for it alone."""
     ledger = agreements.read(settings)
+    if recipe is None:
+        return [
+            each for each in {each.step: each for each in ledger if each.dataset == dataset}.values() if each.lapsed
+        ]
     steps = requirements.of_all_ways(recipe, recipe.parts)
     found = (agreements.for_step(step, recipe.id, ledger) for step in steps)
     return [each for each in found if each and each.lapsed]

@@ -36,9 +36,12 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
             bad += 1
             session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
         if findings and repair:
-            upkeep.forget(home, findings)
             with session.reaching() as settings:
-                for made in upkeep.fulfilled(home):
+                plans = upkeep.fulfilled(home)
+                for made in plans:
+                    runner.check_again(recipe, made, settings)
+                upkeep.forget(home, findings)
+                for made in plans:
                     runner.fulfil(recipe, made, settings, session.display())
         else:
             bad += len(findings)
