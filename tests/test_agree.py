@@ -104,14 +104,17 @@ def test_without_a_terminal_nobody_agrees(run: Run, home: Path, name: str, box: 
         Fault(headers={"Content-Type": "application/pdf"}),
         Fault(body="x" * 1_000_001),
         Fault(body=""),
+        Fault(redirect="/http/host/login?next=terms", times=1),
     ],
 )
 def test_terms_that_cannot_be_shown_are_only_pointed_at(
     run: Run, home: Path, box: Sandbox, name: str, fault: Fault
 ) -> None:
+    box.put("https://host/login", b"<p>Log in first.</p>")
     box.add(fault)
     ran = at_terminal(run, "agree", name, typed="Ada\ny\n")
     assert "https://host/terms.html" in ran.err
+    assert "cannot be shown here" in ran.err and "Log in first" not in ran.err
     assert records(home)[0]["digest"] is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
@@ -640,3 +642,15 @@ def test_what_the_sandbox_makes_up_opens_its_gates_and_nobodys_own_reaches_it(
     assert base64.b64encode(f"me:{own}".encode()).decode() not in json.dumps(log)
     # None of them is a wrong log-in there; what is asked for is not there.
     assert {entry["status"] for entry in log} <= {200, 404}
+
+
+# -- in the words of others ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quoted", [str, quote, quote_plus, json.dumps, repr, html.escape])
+@pytest.mark.parametrize("password", ["pass word&<12>", 'qu"ote\\d', "Umläut+7", "it's\tone"])
+def test_a_secret_is_taken_out_however_it_is_quoted(password: str, quoted: Callable[[str], str]) -> None:
+    guard.watch(Login("me", password))
+    text = f"you sent {quoted(password)}: no"
+    assert guard.redacted(text).strip("'\"") in ("you sent ***: no", "you sent '***': no", 'you sent "***": no')
+    assert guard.redacted(base64.b64encode(f"me:{password}".encode()).decode()) == "***"

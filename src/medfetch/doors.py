@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 from medfetch import cache, requirements, sources
 from medfetch.config import Settings
@@ -67,15 +68,23 @@ def _of_part(
     return first
 
 
-def terms(url: str, settings: Settings) -> str | None:
-    """The text at an address, where it is plain text or a page of modest size; else None."""
+def terms(url: str, settings: Settings, said: Callable[[str], None]) -> str | None:
+    """The text at an address, where it is plain text or a page of modest size; else None.
+
+    Where one is led to another page, such as one for logging in, that is not the terms. ``said`` as in ``ask``.
+    """
     stop = threading.Event()
     with closing(Hosts(cache.hosts_folder(settings.cache), stop.is_set)) as hosts:
-        net = ApiNet(settings, Traits(endpoints={"http": ""}), hosts, stop)
+        net = ApiNet(settings, Traits(endpoints={"http": ""}), hosts, stop, said)
+        if net.replaced("http"):
+            url = f"{net.endpoint('http')}/{url.partition('://')[2]}"
         try:
-            answer = net.get(f"{net.endpoint('http')}/{url.partition('://')[2]}" if net.replaced("http") else url)
-        except MedfetchError:
+            answer = net.get(url)
+        except MedfetchError as error:
+            said(error.message)
             return None
+    if _page(answer.url) != _page(url):
+        return None
     kind, _, charset = answer.headers.get("Content-Type", "").lower().partition(";")
     if len(answer.content) > LONGEST_TERMS or kind.strip() not in ("text/plain", "text/html"):
         return None
@@ -84,6 +93,10 @@ def terms(url: str, settings: Settings) -> str | None:
         text = _Page.text(text)
     lines = ("".join(each for each in line if each.isprintable()).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line) or None
+
+
+def _page(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
 
 
 class _Page(HTMLParser):

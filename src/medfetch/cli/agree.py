@@ -78,13 +78,13 @@ def _show(session: Session, recipe: Recipe, steps: list[Requirement]) -> str | N
     text = None
     if recipe.access.terms:
         click.echo(f"terms: {recipe.access.terms}", err=True)
-        if any(step.kind == "terms" for step in steps) and not session.settings.offline:
+    if recipe.access.terms and any(step.kind == "terms" for step in steps):
+        if not session.settings.offline:
             # With it comes the network.
             from medfetch import doors
 
-            text = doors.terms(recipe.access.terms, session.settings)
-        if text:
-            click.echo(f"\n{text}\n", err=True)
+            text = doors.terms(recipe.access.terms, session.settings, session.note)
+        click.echo(f"\n{text}\n" if text else "their text cannot be shown here: read it there", err=True)
     for step in steps:
         click.echo(f"{step.name}: {step.do}\n  {step.at or 'where: unknown'}", err=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text else None
