@@ -192,7 +192,9 @@ def test_all_recipes_and_what_is_no_question(run: Run, shelf: Path) -> None:
 
 
 def test_without_a_recipe_nothing_is_claimed(run: Run) -> None:
-    assert "not known" in run("access", "tcia:NSCLC-Radiomics").out
+    ran = run("access", "tcia:NSCLC-Radiomics")
+    assert "not known" in ran.out
+    assert "  tcia:NSCLC-Radiomics: " in ran.out
 
 
 def test_the_host_has_the_last_word(run: Run, home: Path) -> None:
@@ -459,12 +461,14 @@ def test_what_a_host_says_of_terms(settings: Settings, gated: type[Gated]) -> No
     assert terms.state == State.MISSING and terms.said.startswith("the host lets you in, but it is not on record here")
     agreements.record([agreements.Agreement("scans", "terms", "terms", "Ada", "2026-01-02", "")], settings)
     assert medfetch.plan(scans, **arguments).totals["entries"] == 1
-    gated.says["scans"] = at_door(Door.RULES)
-    terms = standing.overview([scans], settings, doors.ask_all([scans], settings, print)).steps[-1]
-    assert (terms.state, terms.said) == (State.MISSING, "Ada, 2026-01-02; but It is rules not accepted.")
-    with pytest.raises(AccessRequired) as caught:
-        medfetch.plan(scans, refresh=True, **arguments)
-    assert [each["name"] for each in caught.value.steps] == ["terms"]
+    for door in (Door.RULES, Door.NOT_APPROVED, Door.PENDING):
+        gated.says["scans"] = at_door(door)
+        terms = standing.overview([scans], settings, doors.ask_all([scans], settings, print)).steps[-1]
+        assert (terms.state, terms.said) == (State.MISSING, f"Ada, 2026-01-02; but It is {door}.")
+        with pytest.raises(AccessRequired) as caught:
+            medfetch.plan(scans, refresh=True, **arguments)
+        assert [each["name"] for each in caught.value.steps] == ["terms"]
+        assert caught.value.hint is None  # nobody's word helps
 
 
 @pytest.mark.parametrize(

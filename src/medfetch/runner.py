@@ -280,7 +280,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         failovers: list[Event] = []
         if tallies["done"] < tallies["entries"]:
             if settings.offline:
-                raise Unreachable(f"{label(recipe)} is not complete", hint="leave out --offline")
+                raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
             try:
                 _run(made, _open_ways(recipe, made, settings), settings, display, tallies, failovers)
@@ -307,12 +307,7 @@ def _read_only(made: Plan) -> dict[str, Any] | None:
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
     here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
-    return f"{label(recipe)}: {amount(made.totals)}{here}"
-
-
-def label(recipe: Recipe) -> str:
-    """What a person calls it: the id, or for want of a recipe what was typed."""
-    return recipe.name if recipe.name == recipe.origin else recipe.id
+    return f"{standing.label(recipe)}: {amount(made.totals)}{here}"
 
 
 def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
@@ -361,7 +356,7 @@ def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None
     free = cache.free_bytes(made.home.root)
     if needed > free:
         raise DiskFull(
-            f"{label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
+            f"{standing.label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
             hint="choose another cache with --cache DIR, or less with --select or --part",
         )
 
@@ -429,7 +424,7 @@ def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incom
     code = 4 if 4 in codes else 6 if codes == {6} else 1
     first = f": {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
     return Incomplete(
-        f"{label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
+        f"{standing.label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
         failures=failures[:20],
         exit_code=code,
         hint="the rest is kept; the same command goes on from there",

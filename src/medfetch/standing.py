@@ -65,6 +65,8 @@ class Prospect:
     """A dataset, and what is between it and the person."""
 
     dataset: str
+    label: str
+    """What a person calls it."""
     steps: tuple[str, ...]
     """All its steps, by name."""
     to_take: tuple[str, ...]
@@ -103,7 +105,7 @@ def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[st
         mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
         to_take = tuple(each.step.name for each in mine if not each.done)
         steps = tuple(each.step.name for each in mine)
-        prospects.append(Prospect(name, steps, to_take, told.get(name), _note(recipe)))
+        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), _note(recipe)))
     return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
 
 
@@ -115,6 +117,11 @@ def _merged(one: Standing, other: Standing) -> Standing:
     if better.state != worse.state and kept is worse:
         said = f"{better.state} for {', '.join(better.opens)}" + (f"; {said}" if said else "")
     return replace(kept, opens=(*one.opens, *other.opens), said=said)
+
+
+def label(recipe: Recipe) -> str:
+    """What a person calls it: the id, or for want of a recipe what was typed."""
+    return recipe.name if recipe.name == recipe.origin else recipe.id
 
 
 def _note(recipe: Recipe) -> str:
@@ -191,7 +198,7 @@ def _told(standing: Standing, verdict: Verdict | None) -> Standing:
 
 def _terms_told(standing: Standing, verdict: Verdict) -> Standing:
     """Of terms a host can say that they are not accepted; that they are is no record that a receipt could name."""
-    if verdict.door == Door.RULES:
+    if verdict.door in NOT_YET:
         before = f"{standing.said}; but " if standing.state == State.DECLARED else ""
         return replace(standing, state=State.MISSING, said=f"{before}{verdict.said}")
     if verdict.door == Door.OPEN and standing.state == State.MISSING:
@@ -251,13 +258,18 @@ def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None =
         step = Requirement(verdict.door.value.replace(" ", "-"), "approval", verdict.said, verdict.at)
         steps = [Standing(step, State.MISSING, (recipe.id,)).as_dict()]
     count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} to take before it can be downloaded"
-    hint = None
+    # Nobody's word changes what a host says.
+    hint = None if verdict else _hint(recipe, to_take)
+    return AccessRequired(f"{label(recipe)}: {verdict.said if verdict else count}", steps=steps, hint=hint)
+
+
+def _hint(recipe: Recipe, to_take: list[Standing]) -> str | None:
     if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
         where = recipe.access.terms or terms.at
-        hint = f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
-    elif other := next((each.step for each in to_take if not each.step.credential and each.step.kind != "link"), None):
-        hint = f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
-    return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
+        return f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
+    if other := next((each.step for each in to_take if not each.step.credential and each.step.kind != "link"), None):
+        return f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
+    return None
 
 
 def together(refused: Sequence[AccessRequired]) -> AccessRequired:

@@ -85,7 +85,7 @@ def _get_one(
     display.say(
         "receipt",
         receipt,
-        f"{runner.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
+        f"{standing.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
     )
     others = [part.name for part in recipe.parts if part.name not in receipt["parts"]]
     if others and not wish.parts:

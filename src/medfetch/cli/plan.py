@@ -41,7 +41,7 @@ def command(
                 refused.append(error)
                 continue
             content = _content(recipe, made)
-            session.out(content, _text(runner.label(recipe), content))
+            session.out(content, _text(standing.label(recipe), content))
             if show_entries:
                 for part, entry in made.entries():
                     known = {"part": part, "path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import catalog, runner, upkeep
+from medfetch import catalog, runner, standing, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
 from medfetch.progress import counted
@@ -48,7 +48,7 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
         again = " and fetched again" if repair and findings else ""
         session.out(
             {"event": "verify", "dataset": recipe.id, "files": count, "bad": len(findings), "repaired": repair},
-            f"{runner.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
+            f"{standing.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
         )
     if bad:
         raise IntegrityError(f"{bad} files are not as they should be", hint="--repair fetches them again")
