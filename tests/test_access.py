@@ -218,6 +218,16 @@ def test_a_secret_that_is_here_is_seen_and_a_file_of_secrets_that_cannot_be_used
     assert "unix" not in out.lower()
 
 
+def test_what_is_wrong_on_this_machine_is_no_answer_of_a_host(run: Run, home: Path, box: Sandbox) -> None:
+    box.physionet.publish("open", "1.0", {"a": b"x"})
+    netrc = write_netrc(home, "physionet.org")
+    netrc.chmod(0o644)
+    ran = run("access", "physionet:closed/1.0", "physionet:open/1.0", "--check")
+    assert ran.err.count(f"was not asked: {netrc} can be read by other users (run: chmod 600 {netrc})") == 2
+    assert "the host says" not in ran.out
+    assert f"hint: run: chmod 600 {netrc}" in run("get", "physionet:closed/1.0", code=2).err
+
+
 # -- what a run makes of it ----------------------------------------------------------------------------------------
 
 

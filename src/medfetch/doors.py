@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from medfetch import cache, requirements, sources
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError, Retryable, Unreachable
+from medfetch.errors import MedfetchError, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.stack import ApiNet
 from medfetch.sources import Preflight
@@ -34,6 +34,7 @@ def ask(parts: Sequence[Part], settings: Settings, said: Callable[[str], None]) 
     """What the hosts say about some parts of a dataset: the first answer that is not "open"; None if none was asked.
 
     Of a part's routes one that is open is enough. ``said`` is told of what is tried again.
+    Raises: UsageProblem for what is wrong on this machine, such as a file of secrets that others can read.
     """
     stop = threading.Event()
     with closing(Hosts(cache.hosts_folder(settings.cache), stop.is_set)) as hosts:
@@ -44,8 +45,18 @@ def ask(parts: Sequence[Part], settings: Settings, said: Callable[[str], None]) 
 
 def ask_all(recipes: Iterable[Recipe], settings: Settings, said: Callable[[str], None]) -> dict[str, Verdict]:
     """What the hosts say about the default parts of some datasets, one after the other."""
-    verdicts = {recipe.id: ask(requirements.chosen(recipe), settings, said) for recipe in recipes}
-    return {name: verdict for name, verdict in verdicts.items() if verdict}
+    verdicts = {}
+    for recipe in recipes:
+        try:
+            verdict = ask(requirements.chosen(recipe), settings, said)
+        except UsageProblem as error:
+            said(
+                f"the host of {recipe.name} was not asked: {error.message}" + (f" ({error.hint})" if error.hint else "")
+            )
+            continue
+        if verdict:
+            verdicts[recipe.id] = verdict
+    return verdicts
 
 
 def _of_part(
@@ -58,6 +69,8 @@ def _of_part(
             if not isinstance(source, Preflight):
                 return None  # it may be open for all that is known
             verdict = source.preflight(route.locator, ApiNet(settings, source.traits, hosts, stop, said))
+        except UsageProblem:
+            raise
         except (Unreachable, Retryable) as error:
             verdict = Verdict(Door.DOWN, error.message)
         except MedfetchError as error:

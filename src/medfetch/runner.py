@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from medfetch import cache, connections, doors, leases, placing, planning, receipt, sources, standing
+from medfetch import admission, cache, connections, doors, leases, placing, planning, receipt, sources, standing
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -67,7 +67,7 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
     _check_access(recipe, parts, settings, display, found, fresh)
     if found and not fresh:
         return found
-    routes = {part.name: list(standing.ways(recipe, part, settings)) for part in parts}
+    routes = {part.name: list(admission.ways(recipe, part, settings)) for part in parts}
     for ways in routes.values():
         _check_facets(ways[0], wish.selection)
     # They may be open by the time that their turn comes.
@@ -103,7 +103,7 @@ def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
         planned = tuple(way for way in part.routes if _word(way.source, way.locator) == first)
         parts.append(replace(part, routes=planned or part.routes))
     silent = [part for part in parts if not doors.can_ask([part])]
-    standing.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
+    admission.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
 
 
 def _asked_for(recipe: Recipe, wish: Wish) -> tuple[list[Part], str]:
@@ -120,13 +120,13 @@ def _check_access(
 
     def ask() -> Verdict | None:
         if fresh and not settings.offline:
-            open_ways = [replace(part, routes=standing.ways(recipe, part, settings)) for part in parts]
+            open_ways = [replace(part, routes=admission.ways(recipe, part, settings)) for part in parts]
             return doors.ask(open_ways, settings, _teller(display, recipe.id))
         return None
 
     held = found is not None and not fresh and receipt.of_plan(found) is not None
     silent = [part for part in parts if not doors.can_ask([part])]
-    standing.check(recipe, parts, settings, ask=ask, silent=silent, held=held)
+    admission.check(recipe, parts, settings, ask=ask, silent=silent, held=held)
 
 
 def readers_of(recipe: Recipe, settings: Settings) -> Readers:
@@ -365,7 +365,7 @@ def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list
     """The plan's ways without those that wait for a step, by part; the first of them was judged when it was planned."""
     found = dict(made.header["routes"])
     for part in (part for part in recipe.parts if part.name in made.header["routes"]):
-        may = standing.ways(recipe, part, settings)
+        may = admission.ways(recipe, part, settings)
         closed = [_word(way.source, way.locator) for way in part.routes if way not in may]
         first, *others = found[part.name]
         found[part.name] = [

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import runner, standing, upkeep
+from medfetch import admission, runner, standing, upkeep
 from medfetch.cli import links
 from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import wanted
@@ -58,7 +58,7 @@ def command(
                     raise
                 problems.append(error)
         if refused and not keep_going:
-            raise standing.together(refused)
+            raise admission.together(refused)
         problems += refused
         for recipe, own, told in chosen:
             try:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import cache, runner, standing
+from medfetch import admission, cache, runner, standing
 from medfetch.cli import links
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
@@ -48,7 +48,7 @@ def command(
                     size = human(entry.size) if entry.size is not None else "size unknown"
                     session.out({"event": "entry", **known}, f"  {entry.path}  {size}")
         if refused:
-            raise standing.together(refused)
+            raise admission.together(refused)
 
 
 def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
