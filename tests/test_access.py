@@ -197,6 +197,18 @@ def test_without_a_recipe_nothing_is_claimed(run: Run) -> None:
     assert "  tcia:NSCLC-Radiomics: " in ran.out
 
 
+def test_parts_that_want_more_are_pointed_at(run: Run, home: Path) -> None:
+    terms = {"name": "rules", "kind": "terms", "do": "Agree.", "at": "https://rules.org/"}
+    open_ways = http({"path": "a", "url": "https://archive.org/a"})
+    ruled = [{**http({"path": "b", "url": "https://archive.org/b"})[0], "requires": [terms]}]
+    write_recipe(home, "two", parts={"a": {"routes": open_ways}, "b": {"default": False, "routes": ruled}})
+    said = "two: needs nothing; further steps for --part b"
+    assert said in " ".join(run("access", "two").out.split())
+    assert said in run("access", "two", "--csv").out + run("access", "two", "--markdown").out
+    assert run("access", "two", "--json").last["further"] == ["b"]
+    assert [each["name"] for each in run("plan", "two", "--part", "b", "--json", code=3).last["steps"]] == ["rules"]
+
+
 def test_the_host_has_the_last_word(run: Run, home: Path) -> None:
     write_recipe(home, "gone", routes=[{"source": "physionet", "project": "no-such-project", "version": "1.0.0"}])
     assert "  gone: needs nothing\n" in run("access", "gone").out

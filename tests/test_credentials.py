@@ -418,6 +418,14 @@ def test_a_command_that_fails_is_told_without_its_output(
     assert credentials.find("hf", vault(settings, "")) is None
 
 
+def test_a_command_is_asked_once_in_a_while(settings: Settings, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script = f"import sys; open({str(asked)!r}, 'a').write(sys.argv[1] + ' '); print('a:b')"
+    for name in ("physionet", "physionet", "netrc:a.example", "physionet"):
+        assert credentials.find(name, vault(settings, script)) == Login("a", "b")
+    assert asked.read_text().split() == ["vault/physionet", "vault/netrc:a.example"]
+
+
 def test_a_command_that_is_not_there(settings: Settings) -> None:
     missing = Settings(cache=settings.cache, netrc=settings.netrc, credentials_command=("/no/such/program", "{name}"))
     with pytest.raises(UsageProblem, match="cannot be run"):

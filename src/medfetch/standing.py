@@ -74,6 +74,8 @@ class Prospect:
     """What its host said, where it was asked."""
     note: str = ""
     """What no step tells: that there is no recipe, or no way by program."""
+    further: tuple[str, ...] = ()
+    """Parts that are not fetched unasked, and want further steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[st
         mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
         to_take = tuple(each.step.name for each in mine if not each.done)
         steps = tuple(each.step.name for each in mine)
-        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), _note(recipe)))
+        note, further = _note(recipe), _further(recipe)
+        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), note, further))
     return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
 
 
@@ -129,6 +132,12 @@ def _note(recipe: Recipe) -> str:
     if not any(part.routes for part in recipe.parts):
         return "no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else "")
     return ""
+
+
+def _further(recipe: Recipe) -> tuple[str, ...]:
+    known = {step.name for step in requirements.steps(recipe, requirements.chosen(recipe))}
+    wanted = {part.name: {step.name for step in requirements.steps(recipe, [part])} for part in recipe.parts}
+    return tuple(name for name, steps in wanted.items() if steps - known)
 
 
 def of_dataset(

@@ -71,7 +71,7 @@ def _content(dataset: Prospect) -> dict[str, object]:
     verdict = dataset.verdict
     return {
         "dataset": dataset.dataset, "steps": list(dataset.steps), "to_take": list(dataset.to_take),
-        "note": dataset.note or None,
+        "note": dataset.note or None, "further": list(dataset.further),
         "host": verdict and {"says": verdict.door.value, "means": verdict.said, "at": verdict.at},
     }  # fmt: skip
 
@@ -126,7 +126,8 @@ def _prospect(dataset: Prospect) -> str:
         done = "nothing more to do"
     else:
         done = "" if dataset.note else "needs nothing"
-    return "; ".join(text for text in (done, dataset.note) if text)
+    further = f"further steps for {', '.join(f'--part {name}' for name in dataset.further)}" if dataset.further else ""
+    return "; ".join(text for text in (done, dataset.note, further) if text)
 
 
 def _rows(overview: Overview) -> Iterator[dict[str, str]]:
@@ -154,7 +155,11 @@ def _markdown(overview: Overview) -> str:
     for number, row in enumerate(_rows(overview), 1):
         cells = {**row, "at": f"<{row['at']}>" if "://" in row["at"] else row["at"]}
         lines.append(_row([str(number), *(cells[column].replace("|", "\\|") for column in IN_MARKDOWN)]))
-    without = [f"- {each.label}: {_prospect(each)}" for each in overview.datasets if not each.steps or each.note]
+    without = [
+        f"- {each.label}: {_prospect(each)}"
+        for each in overview.datasets
+        if not each.steps or each.note or each.further
+    ]
     return "\n".join([*lines, *([""] if lines and without else []), *without]) + "\n"
 
 
