@@ -45,16 +45,16 @@ def check(
         if each.trouble:
             raise each.trouble
     to_take = [each for each in standings if not each.done]
-    untold = {step.name for step in requirements.steps(recipe, silent)} if silent or not parts else set()
-    if any(each.state != State.UNKNOWN or each.step.name in untold for each in to_take):
-        raise _required(recipe, to_take)
     closed = [part.name for part in parts if not part.routes]
     if closed or not parts:
         raise AccessRequired(
             f"{recipe.id}{': ' + ', '.join(closed) if parts else ''} cannot be fetched by program",
-            steps=[],
+            steps=[each.as_dict() for each in to_take],
             hint=recipe.homepage and f"see {recipe.homepage}",
         )
+    untold = {step.name for step in requirements.steps(recipe, silent)} if silent else set()
+    if any(each.state != State.UNKNOWN or each.step.name in untold for each in to_take):
+        raise _required(recipe, to_take)
     verdict = None if held else ask()
     if verdict and verdict.door in SHUT:
         standings = standing.of_dataset(recipe, parts, settings, ledger, verdict)

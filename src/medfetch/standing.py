@@ -136,7 +136,9 @@ def _note(recipe: Recipe) -> str:
 
 def _further(recipe: Recipe) -> tuple[str, ...]:
     known = {step.name for step in requirements.steps(recipe, requirements.chosen(recipe))}
-    wanted = {part.name: {step.name for step in requirements.steps(recipe, [part])} for part in recipe.parts if part.routes}
+    wanted = {
+        part.name: {step.name for step in requirements.steps(recipe, [part])} for part in recipe.parts if part.routes
+    }
     return tuple(name for name, steps in wanted.items() if steps - known)
 
 
