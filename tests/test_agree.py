@@ -178,6 +178,28 @@ def test_what_lapses_is_pointed_out_and_what_has_lapsed_is_refused(
     run("get", name)
 
 
+def test_each_record_has_the_address_of_its_own_terms(run: Run, home: Path, box: Sandbox) -> None:
+    for page in ("terms", "rules"):
+        box.put(f"https://host/{page}.html", f"<p>The {page}.</p>".encode())
+    sign, rules = (
+        {"name": name, "kind": "terms", "do": "Agree.", "at": f"https://host/{page}"}
+        for name, page in (("sign", "form"), ("rules", "rules.html"))
+    )
+    ways = [{**http({"path": "b", "url": "https://host/b"})[0], "requires": [rules]}]
+    parts = {"a": {"routes": http({"path": "a", "url": "https://host/a"})}, "b": {"default": False, "routes": ways}}
+    access = {"level": "credentialed", "requires": [sign], "terms": "https://host/terms.html"}
+    write_recipe(home, "two", access=access, parts=parts)
+    ran = at_terminal(run, "agree", "two", typed="Ada\ny\n")
+    assert "The terms." in ran.err and "The rules." in ran.err and "https://host/form" in ran.err
+    told = {each["step"]: (each["at"], each["digest"]) for each in records(home)}
+    assert told == {
+        step: (f"https://host/{page}.html", f"sha256:{hashlib.sha256(f'The {page}.'.encode()).hexdigest()}")
+        for step, page in (("sign", "terms"), ("rules", "rules"))
+    }
+    run("agree", "two", "--step", "sign", *BEFORE)
+    assert records(home)[-1]["at"] == "https://host/terms.html"
+
+
 def test_what_has_lapsed_is_pointed_out_without_its_recipe(run: Run, home: Path, name: str) -> None:
     run("agree", name, *BEFORE)
     run("get", name)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, catalog, config, doors, mail, runner, standing
+from medfetch import agreements, catalog, config, doors, mail, requirements, runner, standing
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -113,7 +113,10 @@ def agree(
     resolved = config.load(**settings)
     recipe = _recipe(name, resolved)
     declared = standing.to_declare(recipe, tuple(steps))
-    new = [agreements.made(recipe.id, step, person, date, until=until) for step in declared]
+    new = []
+    for step in declared:
+        at = requirements.terms_at(recipe, step) if step.kind == "terms" else step.at
+        new.append(agreements.made(recipe.id, step, person, date, at=at, until=until))
     agreements.record(new, resolved)
     return new
 

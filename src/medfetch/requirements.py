@@ -49,6 +49,12 @@ def of_all_ways(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
     return steps(recipe, [replace(part, routes=(way,)) for part in parts for way in part.routes])
 
 
+def terms_at(recipe: Recipe, step: Requirement) -> str | None:
+    """Where the terms stand that a step is about; what a route alone wants has its own."""
+    of_routes = {each.name for part in recipe.parts for way in part.routes for each in way.requires}
+    return step.at if step.name in of_routes else recipe.access.terms or step.at
+
+
 def chosen(recipe: Recipe) -> list[Part]:
     """The parts that are meant where nobody names any."""
     return [part for part in recipe.parts if part.default] or list(recipe.parts)
