@@ -192,7 +192,21 @@ def test_all_recipes_and_what_is_no_question(run: Run, shelf: Path) -> None:
 
 
 def test_without_a_recipe_nothing_is_claimed(run: Run) -> None:
-    assert "not known" in run("access", "tcia:NSCLC-Radiomics").out
+    ran = run("access", "tcia:NSCLC-Radiomics")
+    assert "not known" in ran.out
+    assert "  tcia:NSCLC-Radiomics: " in ran.out
+
+
+def test_parts_that_want_more_are_pointed_at(run: Run, home: Path) -> None:
+    terms = {"name": "rules", "kind": "terms", "do": "Agree.", "at": "https://rules.org/"}
+    open_ways = http({"path": "a", "url": "https://archive.org/a"})
+    ruled = [{**http({"path": "b", "url": "https://archive.org/b"})[0], "requires": [terms]}]
+    write_recipe(home, "two", parts={"a": {"routes": open_ways}, "b": {"default": False, "routes": ruled}})
+    said = "two: needs nothing; further steps for --part b"
+    assert said in " ".join(run("access", "two").out.split())
+    assert said in run("access", "two", "--csv").out + run("access", "two", "--markdown").out
+    assert run("access", "two", "--json").last["further"] == ["b"]
+    assert [each["name"] for each in run("plan", "two", "--part", "b", "--json", code=3).last["steps"]] == ["rules"]
 
 
 def test_the_host_has_the_last_word(run: Run, home: Path) -> None:
@@ -216,6 +230,16 @@ def test_a_secret_that_is_here_is_seen_and_a_file_of_secrets_that_cannot_be_used
     assert "unix" not in out.lower()
 
 
+def test_what_is_wrong_on_this_machine_is_no_answer_of_a_host(run: Run, home: Path, box: Sandbox) -> None:
+    box.physionet.publish("open", "1.0", {"a": b"x"})
+    netrc = write_netrc(home, "physionet.org")
+    netrc.chmod(0o644)
+    ran = run("access", "physionet:closed/1.0", "physionet:open/1.0", "--check")
+    assert ran.err.count(f"was not asked: {netrc} can be read by other users (run: chmod 600 {netrc})") == 2
+    assert "the host says" not in ran.out
+    assert f"hint: run: chmod 600 {netrc}" in run("get", "physionet:closed/1.0", code=2).err
+
+
 # -- what a run makes of it ----------------------------------------------------------------------------------------
 
 
@@ -231,6 +255,53 @@ def test_a_run_names_every_missing_step_before_a_byte(
     assert "medfetch agree chest" in ran.err
     assert box.stats.requests == 0
     assert not cache.exists()
+
+
+def test_of_several_datasets_each_missing_step_is_named_once_before_anything_is_planned(
+    run: Run, shelf: Path, box: Sandbox, cache: Path
+) -> None:
+    for verb in ("get", "plan"):
+        ran = run(verb, "chest", "knee", "heart", "--json", code=3)
+        names = [each["name"] for each in ran.last["steps"]]
+        assert len(names) == len(set(names))
+        assert {"archive-account", "archive-training", "chest-terms", "heart-terms", "knee-form"} <= set(names)
+        opens = {each["name"]: each["opens"] for each in ran.last["steps"]}
+        assert opens["archive-login"] == ["chest", "heart"] and opens["knee-form"] == ["knee"]
+        assert ran.err.count("https://archive.org/register") == 1
+        assert "medfetch access chest knee heart" in ran.err
+    assert box.stats.requests == 0
+    assert not cache.exists()
+
+
+def test_with_keep_going_the_others_come_and_each_that_did_not_is_told(
+    run: Run, shelf: Path, box: Sandbox, cache: Path
+) -> None:
+    box.put("https://archive.org/file", b"scan")
+    ran = run("get", "chest", "free", "knee", "--keep-going", "--json", code=3)
+    events = [(line["event"], line.get("dataset")) for line in ran.lines]
+    assert ("receipt", "free") in events
+    failed = [line for line in ran.lines if line["event"] == "failed"]
+    assert [line["exit"] for line in failed] == [3, 3]
+    assert [{name for step in line["steps"] for name in step["opens"]} for line in failed] == [{"chest"}, {"knee"}]
+    assert {path.name for path in cache.iterdir() if not path.name.startswith(".")} == {"free", "CACHEDIR.TAG"}
+
+
+def test_another_route_is_taken_only_when_its_own_steps_are(run: Run, box: Sandbox, home: Path) -> None:
+    """The way that takes over from one that fails goes round no gate either."""
+    box.put("https://mirror.org/file", b"scan")
+    terms = {"name": "mirror-terms", "kind": "terms", "do": "Agree.", "at": "https://mirror.org/terms"}
+    routes = [
+        *http({"path": "file", "url": "https://archive.org/gone"}),
+        {**http({"path": "file", "url": "https://mirror.org/file"})[0], "requires": [terms]},
+    ]
+    write_recipe(home, "two", routes=routes)
+    for _ in range(2):
+        run("get", "two", code=1)
+        assert not [each for each in box.log if "mirror.org" in each.target]
+    run("agree", "two", "--step", "mirror-terms", "--agreed-on", "2026-01-02", "--as", "Ada")
+    ran = run("get", "two", "--json")
+    assert [each.status for each in box.log if "mirror.org" in each.target] == [200]
+    assert [each["step"] for each in ran.last["agreements"]] == ["mirror-terms"]
 
 
 def test_what_is_declared_and_present_opens_the_way(run: Run, shelf: Path, box: Sandbox, home: Path) -> None:
@@ -380,6 +451,46 @@ def test_a_host_that_opens_meets_what_nobody_declared(
     assert made.totals["entries"] == 1
     medfetch.plan(open_to_all, **arguments)
     assert gated.asked == ["scans"]  # what is planned is not asked for again
+
+
+def test_a_part_of_which_no_host_tells_is_not_opened_by_the_host_of_another(
+    settings: Settings, gated: type[Gated]
+) -> None:
+    applied = step("applied", "application")
+    files = {"files": [{"path": "more", "url": "https://archive.org/more"}]}
+    parts = (
+        Part("images", (Route("gated", {"id": "scans"}),)),
+        Part("more", (Route("http", files, requires=(applied,)),)),
+    )
+    gated.says["scans"] = at_door(Door.OPEN)
+    both = Recipe("scans", "scans", "A test.", parts, Access(Level.CREDENTIALED, (TRAINING,)), digest="d", origin="o")
+    arguments = {"cache": settings.cache, "data": settings.data, "netrc": settings.netrc}
+    with pytest.raises(AccessRequired) as caught:
+        medfetch.plan(both, **arguments)
+    assert "applied" in [each["name"] for each in caught.value.steps]
+    assert medfetch.plan(both, part="images", **arguments).totals["entries"] == 1
+
+
+def test_what_a_host_says_of_terms(settings: Settings, gated: type[Gated]) -> None:
+    """That they are not accepted there outdoes a person's word; that they are is no record here."""
+    scans = recipe("scans", LOGIN, step("terms", "terms"))
+    gated.says["scans"] = at_door(Door.OPEN)
+    arguments = {"cache": settings.cache, "data": settings.data, "netrc": settings.netrc}
+    with pytest.raises(AccessRequired) as caught:
+        medfetch.plan(scans, **arguments)
+    assert [each["name"] for each in caught.value.steps] == ["terms"]
+    terms = standing.overview([scans], settings, doors.ask_all([scans], settings, print)).steps[-1]
+    assert terms.state == State.MISSING and terms.said.startswith("the host lets you in, but it is not on record here")
+    agreements.record([agreements.Agreement("scans", "terms", "terms", "Ada", "2026-01-02", "")], settings)
+    assert medfetch.plan(scans, **arguments).totals["entries"] == 1
+    for door in (Door.RULES, Door.NOT_APPROVED, Door.PENDING):
+        gated.says["scans"] = at_door(door)
+        terms = standing.overview([scans], settings, doors.ask_all([scans], settings, print)).steps[-1]
+        assert (terms.state, terms.said) == (State.MISSING, f"Ada, 2026-01-02; but It is {door}.")
+        with pytest.raises(AccessRequired) as caught:
+            medfetch.plan(scans, refresh=True, **arguments)
+        assert [each["name"] for each in caught.value.steps] == ["terms"]
+        assert caught.value.hint is None  # nobody's word helps
 
 
 @pytest.mark.parametrize(

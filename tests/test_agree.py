@@ -104,14 +104,17 @@ def test_without_a_terminal_nobody_agrees(run: Run, home: Path, name: str, box: 
         Fault(headers={"Content-Type": "application/pdf"}),
         Fault(body="x" * 1_000_001),
         Fault(body=""),
+        Fault(redirect="/http/host/login?next=terms", times=1),
     ],
 )
 def test_terms_that_cannot_be_shown_are_only_pointed_at(
     run: Run, home: Path, box: Sandbox, name: str, fault: Fault
 ) -> None:
+    box.put("https://host/login", b"<p>Log in first.</p>")
     box.add(fault)
     ran = at_terminal(run, "agree", name, typed="Ada\ny\n")
     assert "https://host/terms.html" in ran.err
+    assert "cannot be shown here" in ran.err and "Log in first" not in ran.err
     assert records(home)[0]["digest"] is None
 
 
@@ -165,9 +168,44 @@ def test_what_lapses_is_pointed_out_and_what_has_lapsed_is_refused(
     assert "lapsed on" in run("status").out
     (step,) = run("get", name, "--json", code=3).last["steps"]
     assert step["state"] == "lapsed"
+    bad = cache / name / "current" / "file"
+    bad.write_bytes(b"scam")
+    assert run("verify", name, "--repair", "--json", code=3).last["steps"][0]["state"] == "lapsed"
+    assert bad.read_bytes() == b"scam"  # what cannot be had again is not thrown away
     run("agree", name, *BEFORE, "--until", TODAY)  # the last day counts
+    run("verify", name, "--repair")
     assert [each["state"] for each in run("agree", "--list", "--json").lines] == ["lapses soon"]
     run("get", name)
+
+
+def test_each_record_has_the_address_of_its_own_terms(run: Run, home: Path, box: Sandbox) -> None:
+    for page in ("terms", "rules"):
+        box.put(f"https://host/{page}.html", f"<p>The {page}.</p>".encode())
+    sign, rules = (
+        {"name": name, "kind": "terms", "do": "Agree.", "at": f"https://host/{page}"}
+        for name, page in (("sign", "form"), ("rules", "rules.html"))
+    )
+    ways = [{**http({"path": "b", "url": "https://host/b"})[0], "requires": [rules]}]
+    parts = {"a": {"routes": http({"path": "a", "url": "https://host/a"})}, "b": {"default": False, "routes": ways}}
+    access = {"level": "credentialed", "requires": [sign], "terms": "https://host/terms.html"}
+    write_recipe(home, "two", access=access, parts=parts)
+    ran = at_terminal(run, "agree", "two", typed="Ada\ny\n")
+    assert "The terms." in ran.err and "The rules." in ran.err and "https://host/form" in ran.err
+    told = {each["step"]: (each["at"], each["digest"]) for each in records(home)}
+    assert told == {
+        step: (f"https://host/{page}.html", f"sha256:{hashlib.sha256(f'The {page}.'.encode()).hexdigest()}")
+        for step, page in (("sign", "terms"), ("rules", "rules"))
+    }
+    run("agree", "two", "--step", "sign", *BEFORE)
+    assert records(home)[-1]["at"] == "https://host/terms.html"
+
+
+def test_what_has_lapsed_is_pointed_out_without_its_recipe(run: Run, home: Path, name: str) -> None:
+    run("agree", name, *BEFORE)
+    run("get", name)
+    run("agree", name, *BEFORE, "--until", TODAY - datetime.timedelta(1))
+    (home / f"{name}.yaml").rename(home / f"{name}.gone")
+    assert [each["step"] for each in run("status", "--json").last["lapsed"]] == ["scans-terms"]
 
 
 def test_how_long_it_is_good_comes_from_the_recipe(run: Run, home: Path) -> None:

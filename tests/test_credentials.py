@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import html
 import json
 import os
 import pickle
@@ -15,8 +17,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
+import requests
 from servers import Server
 
 from medfetch import config, credentials
@@ -29,6 +33,7 @@ from medfetch.net.http import Answer
 from medfetch.net.secrets import Secrets
 from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.sandbox import Fault, Sandbox
+from medfetch.sandbox.child import sandboxed
 from medfetch.types import Request, Traits
 
 NAMES = [
@@ -413,6 +418,14 @@ def test_a_command_that_fails_is_told_without_its_output(
     assert credentials.find("hf", vault(settings, "")) is None
 
 
+def test_a_command_is_asked_once_in_a_while(settings: Settings, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script = f"import sys; open({str(asked)!r}, 'a').write(sys.argv[1] + ' '); print('a:b')"
+    for name in ("physionet", "physionet", "netrc:a.example", "physionet"):
+        assert credentials.find(name, vault(settings, script)) == Login("a", "b")
+    assert asked.read_text().split() == ["vault/physionet", "vault/netrc:a.example"]
+
+
 def test_a_command_that_is_not_there(settings: Settings) -> None:
     missing = Settings(cache=settings.cache, netrc=settings.netrc, credentials_command=("/no/such/program", "{name}"))
     with pytest.raises(UsageProblem, match="cannot be run"):
@@ -582,3 +595,70 @@ def test_a_redirect_does_not_get_the_key(box: Sandbox, commons: Callable[[], str
         with pytest.raises(Refused):
             commons()
         assert other.log == []
+
+
+# -- rehearsals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_in_a_rehearsal_nothing_of_this_machine_is_looked_at(
+    name: str, person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, _ in ORDERS[name]:
+        place(person, monkeypatch)
+    settings.credentials_file.parent.mkdir()
+    put(settings.credentials_file, "damaged", 0o644)
+    asked = person / "asked"
+    settings = replace(settings, credentials_command=("touch", str(asked)))
+    assert credentials.find(name, settings.as_sandboxed({})) is None
+    made_up = {name.partition(":")[0]: {"user": "sandbox", "password": "made-up", "api_key": "a", "key_id": "b"}}
+    found = credentials.find(name, settings.as_sandboxed({}, made_up))
+    assert found in (Login("sandbox", "made-up"), ApiKey("a", "b"))
+    assert credentials.where(name, settings.as_sandboxed({}, made_up)) == "the sandbox"
+    assert not asked.exists()
+
+
+def test_what_the_sandbox_makes_up_opens_its_gates_and_nobodys_own_reaches_it(
+    person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "s3cret-of-a-person"
+    for name in config.SECRETS:
+        monkeypatch.setenv(name, own)
+    monkeypatch.setenv("PHYSIONET_USERNAME", "me")
+    put(settings.netrc, f"machine data.example login me password {own}\n")
+    with sandboxed(settings) as inside:
+        hosts = Hosts(inside.cache / "hosts", lambda: False)
+        wanted = {
+            "kaggle": "/api/v1/datasets/list/a/b",
+            "hf": "/api/datasets/a/b",
+            "grand_challenge": "/api/v1/archives/",
+            "synapse": "/auth/v1/userProfile",
+            "physionet": "/files/a/1.0/SHA256SUMS.txt",
+            "http": "/data.example/file",
+        }
+        names = {"grand_challenge": "grand-challenge", "http": "netrc:data.example"}
+        for endpoint, path in wanted.items():
+            net = ApiNet(inside, Traits(endpoints={endpoint: "https://real.example"}), hosts, threading.Event())
+            with contextlib.suppress(Refused):
+                net.get(f"{net.endpoint(endpoint)}{path}", credential=names.get(endpoint, endpoint))
+        hosts.close()
+        base = inside.endpoints["http"].removesuffix("/http")
+        log = requests.get(f"{base}/__log", timeout=60).json()
+    assert len(log) == len(wanted)
+    assert all("authorization" in str(entry["headers"]).lower() for entry in log)
+    assert own not in json.dumps(log)
+    assert base64.b64encode(f"me:{own}".encode()).decode() not in json.dumps(log)
+    # None of them is a wrong log-in there; what is asked for is not there.
+    assert {entry["status"] for entry in log} <= {200, 404}
+
+
+# -- in the words of others ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quoted", [str, quote, quote_plus, json.dumps, repr, html.escape])
+@pytest.mark.parametrize("password", ["pass word&<12>", 'qu"ote\\d', "Umläut+7", "it's\tone"])
+def test_a_secret_is_taken_out_however_it_is_quoted(password: str, quoted: Callable[[str], str]) -> None:
+    guard.watch(Login("me", password))
+    text = f"you sent {quoted(password)}: no"
+    assert guard.redacted(text).strip("'\"") in ("you sent ***: no", "you sent '***': no", 'you sent "***": no')
+    assert guard.redacted(base64.b64encode(f"me:{password}".encode()).decode()) == "***"

@@ -59,7 +59,7 @@ def test_all_hosts_of_the_sources_and_the_great_archives_are_there() -> None:
         "kaggle-phone", "grand-challenge-account", "grand-challenge-token", "grand-challenge-archive",
         "grand-challenge-join", "synapse-account", "synapse-token", "synapse-certification", "huggingface-account",
         "huggingface-token", "huggingface-gate", "redivis-account", "redivis-token", "stanford-aimi-membership",
-        "era-commons-account", "dbgap-request", "nci-crdc-key", "nda-request", "nbdc-request", "fitbir-request",
+        "era-commons-account", "dbgap-request", "nci-crdc-key", "midrc-key", "nda-request", "nbdc-request", "fitbir-request",
         "nitrc-account", "oasis-agreement", "loni-ida-account", "adni-application", "ppmi-application",
         "openpreventad-account", "balsa-account", "hcp-open-access-terms", "ukbiobank-registration",
         "ukbiobank-application", "ukbiobank-fee", "ieee-dataport-account", "fastmri-form",

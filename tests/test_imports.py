@@ -55,6 +55,7 @@ NEVER = {
     "requirements": ["net", "state", "ledger", "credentials", "agreements", "sources", "runner", "cli"],
     "agreements": ["net", "state", "ledger", "catalog", "sources", "runner", "cli"],
     "standing": ["net", "state", "ledger", "catalog", "sources", "doors", "runner", "cli"],
+    "admission": ["net", "state", "ledger", "catalog", "sources", "doors", "runner", "cli"],
     "doors": ["state", "ledger", "catalog", "standing", "agreements", "runner", "cli"],
     "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],

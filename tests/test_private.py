@@ -95,7 +95,7 @@ def test_nobody_else_can_read_it_whatever_the_umask(
 ) -> None:
     (tmp_path / "there").mkdir(mode=0o755)
     run("get", agreed, "--to", tmp_path / "there" / "to", wrap=UMASK_000)
-    assert modes(cache / agreed / "current") == ({0o700}, {0o600})
+    assert modes(cache / agreed) == ({0o700}, {0o600})
     assert modes(tmp_path / "there" / "to") == ({0o700}, {0o600})
     assert tree(tmp_path / "there" / "to") == tree(cache / agreed / "current")
     # What is made again is made likewise.
@@ -145,7 +145,8 @@ def test_a_group_that_the_agreement_covers_can_read_it(
         assert {path.stat().st_gid for path in folder.rglob("*")} == {GROUP}
     run("rm", agreed, "--yes")
     run("get", agreed, wrap=("sh", "-c", 'umask 077; exec "$@"', "sh"), **settings)
-    assert modes(cache / agreed / "current") == ({0o2750}, {0o640})
+    assert modes(cache / agreed) == ({0o2750}, {0o640})
+    assert {path.stat().st_gid for path in (cache / agreed, *(cache / agreed).rglob("*"))} == {GROUP}
 
 
 def test_a_group_that_cannot_be_used_is_an_error_before_a_byte(run: Run, agreed: str, box: Sandbox) -> None:

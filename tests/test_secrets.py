@@ -356,6 +356,12 @@ def read_until(terminal: int, text: str) -> str:
     return shown
 
 
+def test_what_has_no_rehearsal(run: Run, home: Path) -> None:
+    for verb in (("login", "hf"), ("logout", "hf"), ("agree", "brats", "--agreed-on", "2026-01-02", "--as", "Ada")):
+        assert "leave out --sandbox" in run(*verb, "--sandbox", code=2).err
+    assert list(home.iterdir()) == []
+
+
 def test_names_that_login_does_not_know(run: Run, home: Path) -> None:
     assert "grand-challenge" in run("login", "nope", code=2).err
     assert "aws configure" in run("login", "aws", code=2).err

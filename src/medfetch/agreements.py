@@ -79,9 +79,14 @@ def read(settings: Settings) -> list[Agreement]:
 
 def made(
     dataset: str, step: Requirement, person: str, date: datetime.date, *,
-    until: datetime.date | None = None, digest: str | None = None,
+    at: str | None, until: datetime.date | None = None, digest: str | None = None,
 ) -> Agreement:  # fmt: skip
-    """A record to be; ``until`` is the last day, where it is not the one that the step's ``lapses`` gives.
+    """A record to be.
+
+    Args:
+        at: where the terms stand, or the step is taken.
+        until: the last day, where it is not the one that the step's ``lapses`` gives.
+        digest: of the text that was shown.
 
     Raises: UsageProblem for a person without a name, and for a day that has not come yet.
     """
@@ -94,7 +99,7 @@ def made(
         until = date + datetime.timedelta(days)
     return Agreement(
         dataset, step.name, step.kind, person.strip(), date.isoformat(),
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), step.at, digest,
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), at, digest,
         until.isoformat() if until else None,
     )  # fmt: skip
 

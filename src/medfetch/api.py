@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, catalog, config, doors, runner, standing
+from medfetch import agreements, catalog, config, doors, mail, requirements, runner, standing
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
+from medfetch.errors import UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
 from medfetch.runner import Wish
@@ -32,6 +33,7 @@ def get(
     unpack: bool = True,
     keep_archives: bool = False,
     refresh: bool = False,
+    links: str | Path | None = None,
     sandbox: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -45,6 +47,7 @@ def get(
         route: the only source to use.
         limit: the first so many series or files.
         refresh: resolve again where a plan exists.
+        links: a mail with the dataset's links, where they come by mail: its text, or the Path of a file.
         sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
         settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
 
@@ -54,7 +57,7 @@ def get(
     with ExitStack() as stack:
         resolved = _settings(stack, sandbox, settings)
         recipe = _recipe(name, resolved)
-        runner.get(recipe, wish, resolved, _display(progress))
+        runner.get(recipe, wish, _mailed(links, recipe, wish, resolved), _display(progress))
         return runner.home_of(recipe, resolved).root
 
 
@@ -66,6 +69,7 @@ def plan(
     route: str | None = None,
     limit: int | None = None,
     refresh: bool = False,
+    links: str | Path | None = None,
     sandbox: bool = False,
     **settings: Any,
 ) -> Plan:
@@ -76,7 +80,8 @@ def plan(
     with ExitStack() as stack:
         resolved = _settings(stack, sandbox, settings)
         wish = _wish(select, part, route, limit, refresh)
-        return runner.make_plan(_recipe(name, resolved), wish, resolved, _display(False))
+        recipe = _recipe(name, resolved)
+        return runner.make_plan(recipe, wish, _mailed(links, recipe, wish, resolved), _display(False))
 
 
 def access(names: Iterable[str | Recipe], *, check: bool = False, **settings: Any) -> Overview:
@@ -108,13 +113,34 @@ def agree(
     resolved = config.load(**settings)
     recipe = _recipe(name, resolved)
     declared = standing.to_declare(recipe, tuple(steps))
-    new = [agreements.made(recipe.id, step, person, date, until=until) for step in declared]
+    new = []
+    for step in declared:
+        at = requirements.terms_at(recipe, step) if step.kind == "terms" else step.at
+        new.append(agreements.made(recipe.id, step, person, date, at=at, until=until))
     agreements.record(new, resolved)
     return new
 
 
 def _recipe(name: str | Recipe, settings: Settings) -> Recipe:
     return name if isinstance(name, Recipe) else catalog.load(name, settings.recipes)
+
+
+def _mailed(links: str | Path | None, recipe: Recipe, wish: Wish, settings: Settings) -> Settings:
+    """The settings with the links that are good for what is wanted."""
+    if links is None:
+        return settings
+    if settings.sandbox:
+        raise UsageProblem("links of a mail lead to their own hosts", hint="leave out sandbox")
+    try:
+        text = links.read_text(encoding="utf-8", errors="replace") if isinstance(links, Path) else links
+    except OSError as error:
+        raise UsageProblem(f"{links} cannot be read: {error.strerror}") from error
+    found = mail.read(text)
+    if not found:
+        raise UsageProblem(
+            "there is no link in what was given as links", hint="the text of the mail, or its file's Path"
+        )
+    return replace(settings, links=mail.fit(runner.chosen_parts(recipe, wish), found).good)
 
 
 def _wish(

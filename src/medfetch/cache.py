@@ -154,10 +154,13 @@ def prepare(home: Home, readers: Readers = EVERYBODY) -> None:
         if not tag.exists():
             tag.write_text(TAG)
         hosts_folder(cache).mkdir(parents=True, exist_ok=True)
-        home.root.parent.mkdir(exist_ok=True)
         with readers.only():
+            home.root.parent.mkdir(exist_ok=True)
             home.root.mkdir(exist_ok=True)
             if readers.private:
+                # Whoever may write there could put another folder in the place of this one.
+                if home.root.parent.stat().st_uid == os.geteuid():
+                    readers.admit(home.root.parent)
                 _close(home.root, readers)
             for folder in (home.inner, home.plans, home.partial):
                 folder.mkdir(exist_ok=True)

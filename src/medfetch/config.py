@@ -46,6 +46,8 @@ class Settings:
     """Base addresses that replace a source's own, by endpoint name (``tcia``, ``idc_gcs``)."""
     offline: bool = False
     sandbox: bool = False
+    made_up: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What opens the sandbox's gates, by kind of secret (``credentials``): in a rehearsal there are no others."""
     jobs: int | None = None
     """Connections of one run, over all its processes; None: as many as help. A source's own limit goes before."""
     processes: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
@@ -71,11 +73,14 @@ class Settings:
     verbose: int = 0
     """1: everything that is tried again, 2: every request too."""
 
-    def as_sandboxed(self, endpoints: Mapping[str, str]) -> Settings:
-        """The same settings against the sandbox: other hosts, and a cache of its own inside the cache."""
+    def as_sandboxed(
+        self, endpoints: Mapping[str, str], made_up: Mapping[str, Mapping[str, str]] | None = None
+    ) -> Settings:
+        """The same settings against the sandbox: other hosts and secrets, and a cache of its own inside the cache."""
         return replace(
-            self, cache=self.cache / ".sandbox", endpoints={**self.endpoints, **endpoints}, sandbox=True, backoff=0.2
-        )
+            self, cache=self.cache / ".sandbox", endpoints={**self.endpoints, **endpoints}, sandbox=True,
+            made_up=made_up or {}, backoff=0.2,
+        )  # fmt: skip
 
 
 def parse_size(text: str) -> int:

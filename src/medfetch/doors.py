@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 from medfetch import cache, requirements, sources
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError, Retryable, Unreachable
+from medfetch.errors import MedfetchError, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.net.stack import ApiNet
 from medfetch.sources import Preflight
@@ -33,6 +34,7 @@ def ask(parts: Sequence[Part], settings: Settings, said: Callable[[str], None]) 
     """What the hosts say about some parts of a dataset: the first answer that is not "open"; None if none was asked.
 
     Of a part's routes one that is open is enough. ``said`` is told of what is tried again.
+    Raises: UsageProblem for what is wrong on this machine, such as a file of secrets that others can read.
     """
     stop = threading.Event()
     with closing(Hosts(cache.hosts_folder(settings.cache), stop.is_set)) as hosts:
@@ -43,8 +45,18 @@ def ask(parts: Sequence[Part], settings: Settings, said: Callable[[str], None]) 
 
 def ask_all(recipes: Iterable[Recipe], settings: Settings, said: Callable[[str], None]) -> dict[str, Verdict]:
     """What the hosts say about the default parts of some datasets, one after the other."""
-    verdicts = {recipe.id: ask(requirements.chosen(recipe), settings, said) for recipe in recipes}
-    return {name: verdict for name, verdict in verdicts.items() if verdict}
+    verdicts = {}
+    for recipe in recipes:
+        try:
+            verdict = ask(requirements.chosen(recipe), settings, said)
+        except UsageProblem as error:
+            said(
+                f"the host of {recipe.name} was not asked: {error.message}" + (f" ({error.hint})" if error.hint else "")
+            )
+            continue
+        if verdict:
+            verdicts[recipe.id] = verdict
+    return verdicts
 
 
 def _of_part(
@@ -57,6 +69,8 @@ def _of_part(
             if not isinstance(source, Preflight):
                 return None  # it may be open for all that is known
             verdict = source.preflight(route.locator, ApiNet(settings, source.traits, hosts, stop, said))
+        except UsageProblem:
+            raise
         except (Unreachable, Retryable) as error:
             verdict = Verdict(Door.DOWN, error.message)
         except MedfetchError as error:
@@ -67,15 +81,23 @@ def _of_part(
     return first
 
 
-def terms(url: str, settings: Settings) -> str | None:
-    """The text at an address, where it is plain text or a page of modest size; else None."""
+def terms(url: str, settings: Settings, said: Callable[[str], None]) -> str | None:
+    """The text at an address, where it is plain text or a page of modest size; else None.
+
+    Where one is led to another page, such as one for logging in, that is not the terms. ``said`` as in ``ask``.
+    """
     stop = threading.Event()
     with closing(Hosts(cache.hosts_folder(settings.cache), stop.is_set)) as hosts:
-        net = ApiNet(settings, Traits(endpoints={"http": ""}), hosts, stop)
+        net = ApiNet(settings, Traits(endpoints={"http": ""}), hosts, stop, said)
+        if net.replaced("http"):
+            url = f"{net.endpoint('http')}/{url.partition('://')[2]}"
         try:
-            answer = net.get(f"{net.endpoint('http')}/{url.partition('://')[2]}" if net.replaced("http") else url)
-        except MedfetchError:
+            answer = net.get(url)
+        except MedfetchError as error:
+            said(error.message)
             return None
+    if _page(answer.url) != _page(url):
+        return None
     kind, _, charset = answer.headers.get("Content-Type", "").lower().partition(";")
     if len(answer.content) > LONGEST_TERMS or kind.strip() not in ("text/plain", "text/html"):
         return None
@@ -84,6 +106,10 @@ def terms(url: str, settings: Settings) -> str | None:
         text = _Page.text(text)
     lines = ("".join(each for each in line if each.isprintable()).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line) or None
+
+
+def _page(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
 
 
 class _Page(HTMLParser):

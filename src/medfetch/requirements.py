@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,6 +42,17 @@ def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
         at = recipe.access.terms or recipe.homepage
         found[f"{recipe.id}-terms"] = Requirement(f"{recipe.id}-terms", "terms", agree, at)
     return list(found.values())
+
+
+def of_all_ways(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
+    """The steps for a recipe's parts by whichever of their routes, each once."""
+    return steps(recipe, [replace(part, routes=(way,)) for part in parts for way in part.routes])
+
+
+def terms_at(recipe: Recipe, step: Requirement) -> str | None:
+    """Where the terms stand that a step is about; what a route alone wants has its own."""
+    of_routes = {each.name for part in recipe.parts for way in part.routes for each in way.requires}
+    return step.at if step.name in of_routes else recipe.access.terms or step.at
 
 
 def chosen(recipe: Recipe) -> list[Part]:

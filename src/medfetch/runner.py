@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 import stat
@@ -17,7 +18,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from medfetch import cache, connections, doors, leases, placing, planning, receipt, sources, standing
+from medfetch import admission, cache, connections, doors, leases, placing, planning, receipt, sources, standing
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -59,17 +60,18 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
 
     Raises: AccessRequired, UsageProblem, Unreachable, CacheError, DiskFull.
     """
-    parts = [replace(part, routes=tuple(_chosen_routes(part, wish))) for part in _chosen_parts(recipe, wish)]
-    routes = {part.name: list(part.routes) for part in parts}
+    parts, plan_id = _asked_for(recipe, wish)
     home = home_of(recipe, settings)
-    plan_id = planning.identity(recipe, routes, wish.selection, wish.archives)
     found = planning.load(home, plan_id)
     fresh = found is None or wish.refresh
     _check_access(recipe, parts, settings, display, found, fresh)
     if found and not fresh:
         return found
+    routes = {part.name: list(admission.ways(recipe, part, settings)) for part in parts}
     for ways in routes.values():
         _check_facets(ways[0], wish.selection)
+    # They may be open by the time that their turn comes.
+    closed = {part.name: [way for way in part.routes if way not in routes[part.name]] for part in parts}
     readers = readers_of(recipe, settings)
     cache.prepare(home, readers)
     entries = _entries(routes, wish, settings, display)
@@ -77,12 +79,38 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
         with readers.only():
             return planning.build(
                 home, plan_id, entries, wish.selection,
-                header=lambda: _header(recipe, wish, routes), make_way=lambda: _retire(found, display),
+                header=lambda: _header(recipe, wish, {part: [*routes[part], *closed[part]] for part in routes}),
+                make_way=lambda: _retire(found, display),
             )  # fmt: skip
     except RecipeError as error:
         raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
     finally:
         cache.remove_if_empty(home)
+
+
+def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> None:
+    """As ``make_plan`` begins, for what shall not be planned. Raises: AccessRequired, UsageProblem."""
+    parts, plan_id = _asked_for(recipe, wish)
+    found = planning.load(home_of(recipe, settings), plan_id)
+    _check_access(recipe, parts, settings, display, found, found is None or wish.refresh)
+
+
+def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
+    """Whether a plan may still be worked off, as far as this machine knows. Raises: AccessRequired, UsageProblem."""
+    parts = []
+    for part in (part for part in recipe.parts if part.name in made.header["parts"]):
+        first = _word(**made.header["routes"][part.name][0])
+        planned = tuple(way for way in part.routes if _word(way.source, way.locator) == first)
+        parts.append(replace(part, routes=planned or part.routes))
+    silent = [part for part in parts if not doors.can_ask([part])]
+    admission.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
+
+
+def _asked_for(recipe: Recipe, wish: Wish) -> tuple[list[Part], str]:
+    """The parts with the routes that are meant, and the name of their plan."""
+    parts = [replace(part, routes=tuple(_chosen_routes(part, wish))) for part in chosen_parts(recipe, wish)]
+    routes = {part.name: list(part.routes) for part in parts}
+    return parts, planning.identity(recipe, routes, wish.selection, wish.archives)
 
 
 def _check_access(
@@ -92,11 +120,13 @@ def _check_access(
 
     def ask() -> Verdict | None:
         if fresh and not settings.offline:
-            return doors.ask(parts, settings, _teller(display, recipe.id))
+            open_ways = [replace(part, routes=admission.ways(recipe, part, settings)) for part in parts]
+            return doors.ask(open_ways, settings, _teller(display, recipe.id))
         return None
 
     held = found is not None and not fresh and receipt.of_plan(found) is not None
-    standing.check(recipe, parts, settings, ask=ask if doors.can_ask(parts) else None, held=held)
+    silent = [part for part in parts if not doors.can_ask([part])]
+    admission.check(recipe, parts, settings, ask=ask, silent=silent, held=held)
 
 
 def readers_of(recipe: Recipe, settings: Settings) -> Readers:
@@ -123,7 +153,8 @@ def _retire(made: Plan | None, display: Display) -> None:
         shutil.rmtree(made.folder)
 
 
-def _chosen_parts(recipe: Recipe, wish: Wish) -> list[Part]:
+def chosen_parts(recipe: Recipe, wish: Wish) -> list[Part]:
+    """The parts that a wish means. Raises: UsageProblem for one that is not there."""
     known = {part.name: part for part in recipe.parts}
     for name in wish.parts:
         if name not in known:
@@ -249,10 +280,10 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         failovers: list[Event] = []
         if tallies["done"] < tallies["entries"]:
             if settings.offline:
-                raise Unreachable(f"{label(recipe)} is not complete", hint="leave out --offline")
+                raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
             try:
-                _run(made, settings, display, tallies, failovers)
+                _run(made, _open_ways(recipe, made, settings), settings, display, tallies, failovers)
             finally:
                 tallies = reconcile(made, ledger, look=False)
         if tallies["done"] < tallies["entries"]:
@@ -276,12 +307,7 @@ def _read_only(made: Plan) -> dict[str, Any] | None:
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
     here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
-    return f"{label(recipe)}: {amount(made.totals)}{here}"
-
-
-def label(recipe: Recipe) -> str:
-    """What a person calls it: the id, or for want of a recipe what was typed."""
-    return recipe.name if recipe.name == recipe.origin else recipe.id
+    return f"{standing.label(recipe)}: {amount(made.totals)}{here}"
 
 
 def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
@@ -330,12 +356,33 @@ def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None
     free = cache.free_bytes(made.home.root)
     if needed > free:
         raise DiskFull(
-            f"{label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
+            f"{standing.label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
             hint="choose another cache with --cache DIR, or less with --select or --part",
         )
 
 
-def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str, int], failovers: list[Event]) -> None:
+def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """The plan's ways without those that wait for a step, by part; the first of them was judged when it was planned."""
+    found = dict(made.header["routes"])
+    for part in (part for part in recipe.parts if part.name in made.header["routes"]):
+        may = admission.ways(recipe, part, settings)
+        closed = [_word(way.source, way.locator) for way in part.routes if way not in may]
+        first, *others = found[part.name]
+        found[part.name] = [
+            first, *(way for way in others if _word(**way) not in closed)
+        ]  # fmt: skip
+    return found
+
+
+def _word(source: str, locator: Mapping[str, Any]) -> tuple[str, str]:
+    """A way as it can be compared with what stands in a plan."""
+    return source, json.dumps(dict(locator), sort_keys=True)
+
+
+def _run(
+    made: Plan, routes: dict[str, list[dict[str, Any]]], settings: Settings, display: Display,
+    tallies: Mapping[str, int], failovers: list[Event],
+) -> None:  # fmt: skip
     def show(event: Event) -> None:
         if event.kind == "failover":
             failovers.append(event)
@@ -344,7 +391,7 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
     open_shards = [number for number, path in enumerate(made.shards) if planning.open_in(path)["entries"]]
     processes = min(settings.processes, len(open_shards))
     settings = replace(settings, processes=processes)
-    ways = [ways[0] for ways in made.header["routes"].values()]
+    ways = [ways[0] for ways in routes.values()]
     borne = max(sources.traits(sources.get(way["source"]), way["locator"]).connections for way in ways)
     if settings.limit_rate:
         borne = min(borne, settings.limit_rate // SLOWEST)
@@ -353,8 +400,7 @@ def _run(made: Plan, settings: Settings, display: Display, tallies: Mapping[str,
     start = most if settings.jobs else max(1, connections.START // processes)
     jobs = [
         ShardJob(
-            made.home, made.id, number, "", start, most, settings, made.header["routes"],
-            made.header["archives"],
+            made.home, made.id, number, "", start, most, settings, routes, made.header["archives"],
         )
         for number in open_shards
     ]  # fmt: skip
@@ -378,7 +424,7 @@ def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incom
     code = 4 if 4 in codes else 6 if codes == {6} else 1
     first = f": {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
     return Incomplete(
-        f"{label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
+        f"{standing.label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
         failures=failures[:20],
         exit_code=code,
         hint="the rest is kept; the same command goes on from there",

@@ -2,12 +2,12 @@
 
 A step is met if the host said so, declared if the person did (``agreements``), present if its secret is here
 (``credentials``), lapsed if it was declared and is over; missing if medfetch knows that it is not taken, else unknown.
-Terms are agreed to by a person, on record: no host's answer stands for that.
+Terms are agreed to by a person, on record: that a host lets somebody in does not stand for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from medfetch import agreements, credentials, requirements
 from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
-from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
+from medfetch.errors import MedfetchError, UsageProblem
 from medfetch.types import Door, Part, Recipe, Requirement, Verdict
 
 
@@ -34,7 +34,6 @@ DONE = (State.MET, State.DECLARED, State.PRESENT)
 SURE = list(State)
 NO_LOGIN = (Door.NO_LOGIN, Door.WRONG_LOGIN)
 NOT_YET = (Door.NOT_APPROVED, Door.RULES, Door.PENDING)
-SHUT = (*NO_LOGIN, *NOT_YET, Door.AGENT, Door.UNCLEAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class Prospect:
     """A dataset, and what is between it and the person."""
 
     dataset: str
+    label: str
+    """What a person calls it."""
     steps: tuple[str, ...]
     """All its steps, by name."""
     to_take: tuple[str, ...]
@@ -73,6 +74,8 @@ class Prospect:
     """What its host said, where it was asked."""
     note: str = ""
     """What no step tells: that there is no recipe, or no way by program."""
+    further: tuple[str, ...] = ()
+    """Parts that are not fetched unasked, and want further steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[st
         mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
         to_take = tuple(each.step.name for each in mine if not each.done)
         steps = tuple(each.step.name for each in mine)
-        prospects.append(Prospect(name, steps, to_take, told.get(name), _note(recipe)))
+        note, further = _note(recipe), _further(recipe)
+        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), note, further))
     return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
 
 
@@ -117,12 +121,25 @@ def _merged(one: Standing, other: Standing) -> Standing:
     return replace(kept, opens=(*one.opens, *other.opens), said=said)
 
 
+def label(recipe: Recipe) -> str:
+    """What a person calls it: the id, or for want of a recipe what was typed."""
+    return recipe.name if recipe.name == recipe.origin else recipe.id
+
+
 def _note(recipe: Recipe) -> str:
     if recipe.name == recipe.origin:
         return "there is no recipe: what it needs is not known"
     if not any(part.routes for part in recipe.parts):
         return "no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else "")
     return ""
+
+
+def _further(recipe: Recipe) -> tuple[str, ...]:
+    known = {step.name for step in requirements.steps(recipe, requirements.chosen(recipe))}
+    wanted = {
+        part.name: {step.name for step in requirements.steps(recipe, [part])} for part in recipe.parts if part.routes
+    }
+    return tuple(name for name, steps in wanted.items() if steps - known)
 
 
 def of_dataset(
@@ -158,6 +175,10 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
             return Standing(step, State.MISSING, opens, f"{error.message}{hint}", error)
         if where:
             return Standing(step, State.PRESENT, opens, f"{step.credential}, {where}")
+        if settings.sandbox:
+            return Standing(
+                step, State.MISSING, opens, f"the sandbox has no {step.credential}, and nobody's own is used"
+            )
         keep = "aws configure" if step.credential == "aws" else f"medfetch login {step.credential}"
         return Standing(step, State.MISSING, opens, f"{step.credential} is not on this machine: {keep}")
     if word := agreements.for_step(step, dataset, ledger):
@@ -172,8 +193,10 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
 
 def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     """The same after the host has spoken."""
-    if verdict is None or standing.step.kind == "terms":
+    if verdict is None:
         return standing
+    if standing.step.kind == "terms":
+        return _terms_told(standing, verdict)
     login = standing.step.credential is not None
     if verdict.door == Door.OPEN or (verdict.door in NOT_YET and login):
         return replace(standing, state=State.MET, said="the host accepts it" if login else "the host lets you in")
@@ -183,51 +206,14 @@ def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     return standing
 
 
-def check(
-    recipe: Recipe, parts: Sequence[Part], settings: Settings, *, ask: Callable[[], Verdict | None] | None, held: bool
-) -> None:
-    """Lets a run begin, or says what is missing.
-
-    ``ask`` asks the host, where it can be asked and should; ``held`` says that all is here already, so that only
-    what was agreed to matters.
-    Raises: AccessRequired with every open step; nothing was downloaded. UsageProblem for a file that cannot be used.
-    """
-    ledger = agreements.read(settings)
-    standings = of_dataset(recipe, parts, settings, ledger, None)
-    if held:
-        standings = [each for each in standings if each.step.kind == "terms" or each.state == State.LAPSED]
-    for each in standings:
-        if each.trouble:
-            raise each.trouble
-    to_take = [each for each in standings if not each.done]
-    if to_take and (ask is None or any(each.state != State.UNKNOWN for each in to_take)):
-        raise _required(recipe, to_take)
-    closed = [part.name for part in parts if not part.routes]
-    if closed or not parts:
-        raise AccessRequired(
-            f"{recipe.id}{': ' + ', '.join(closed) if parts else ''} cannot be fetched by program",
-            steps=[],
-            hint=recipe.homepage and f"see {recipe.homepage}",
-        )
-    verdict = ask() if ask and not held else None
-    if verdict and verdict.door in SHUT:
-        standings = of_dataset(recipe, parts, settings, ledger, verdict)
-        raise _required(recipe, [each for each in standings if not each.done], verdict)
-
-
-def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None = None) -> AccessRequired:
-    steps = [each.as_dict() for each in to_take]
-    if verdict and not steps:
-        step = Requirement(verdict.door.value.replace(" ", "-"), "approval", verdict.said, verdict.at)
-        steps = [Standing(step, State.MISSING, (recipe.id,)).as_dict()]
-    count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} to take before it can be downloaded"
-    hint = None
-    if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
-        where = recipe.access.terms or terms.at
-        hint = f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
-    elif other := next((each.step for each in to_take if not each.step.credential and each.step.kind != "link"), None):
-        hint = f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
-    return AccessRequired(f"{recipe.id}: {verdict.said if verdict else count}", steps=steps, hint=hint)
+def _terms_told(standing: Standing, verdict: Verdict) -> Standing:
+    """Of terms a host can say that they are not accepted; that they are is no record that a receipt could name."""
+    if verdict.door in NOT_YET:
+        before = f"{standing.said}; but " if standing.state == State.DECLARED else ""
+        return replace(standing, state=State.MISSING, said=f"{before}{verdict.said}")
+    if verdict.door == Door.OPEN and standing.state == State.MISSING:
+        return replace(standing, said=f"the host lets you in, but it is {standing.said}")
+    return standing
 
 
 def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
@@ -235,7 +221,7 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
 
     Raises: UsageProblem where one is not there, or is one of which nobody's word tells.
     """
-    known = {step.name: step for step in requirements.steps(recipe, recipe.parts)}
+    known = {step.name: step for step in requirements.of_all_ways(recipe, recipe.parts)}
     for name in names:
         if name not in known:
             raise UsageProblem(f"{recipe.id} has no step {name!r}", hint=f"its steps: {', '.join(known) or 'none'}")
@@ -249,18 +235,24 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
                 f"{name!r} is taken when the links are given: nobody's word stands for that",
                 hint=f"medfetch get {recipe.id} --links FILE",
             )
-    return [known[name] for name in names] or [step for step in known.values() if step.kind == "terms"]
+    first = requirements.steps(recipe, recipe.parts)
+    return [known[name] for name in names] or [step for step in first if step.kind == "terms"]
 
 
 def rests_on(recipe: Recipe, parts: Iterable[Part], settings: Settings) -> list[Agreement]:
     """The records of agreements under which a dataset is had."""
     ledger = agreements.read(settings)
-    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, parts))
+    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.of_all_ways(recipe, parts))
     return [each for each in found if each and not each.lapsed]
 
 
-def lapsed(recipe: Recipe, settings: Settings) -> list[Agreement]:
-    """The records of a dataset that are over."""
+def lapsed(dataset: str, recipe: Recipe | None, settings: Settings) -> list[Agreement]:
+    """The records of a dataset that are over; without its recipe, those that were made for it alone."""
     ledger = agreements.read(settings)
-    found = (agreements.for_step(step, recipe.id, ledger) for step in requirements.steps(recipe, recipe.parts))
+    if recipe is None:
+        return [
+            each for each in {each.step: each for each in ledger if each.dataset == dataset}.values() if each.lapsed
+        ]
+    steps = requirements.of_all_ways(recipe, recipe.parts)
+    found = (agreements.for_step(step, recipe.id, ledger) for step in steps)
     return [each for each in found if each and each.lapsed]

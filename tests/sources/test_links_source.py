@@ -14,8 +14,9 @@ from plain_net import NoNet
 from running import Run
 from servers import Server, cut, reply, serve
 
+import medfetch
 from medfetch import mail
-from medfetch.errors import RecipeError, Refused, UsageProblem
+from medfetch.errors import AccessRequired, RecipeError, Refused, UsageProblem
 from medfetch.sources._signed import expiry
 from medfetch.sources.links import Links
 from medfetch.types import Link, Mailed, Selection
@@ -201,6 +202,34 @@ def test_it_says_what_has_no_link_and_what_is_for_no_file(run: Run, recipe: str,
     assert "expired for small.bin" in run("plan", recipe, "--links", "mail", code=3).err
     (home / "mail").write_text("no links today")
     assert "there is no link in mail" in run("get", recipe, "--links", "mail", code=2).err
+
+
+def test_from_python(recipe: str, cache: Path, home: Path, tmp_path: Path) -> None:
+    settings = {"recipes": [home], "cache": cache, "data": tmp_path / "data", "reserve": 0}
+    with pytest.raises(AccessRequired):
+        medfetch.get(recipe, progress=False, **settings)
+    with Server() as server:
+        server.script("/v2.0/small.bin", serve(SMALL))
+        server.script("/v2.0/large.bin", serve(LARGE))
+        text = f"{link(server, 'small.bin')}\n{link(server, 'large.bin')}\n"
+        with pytest.raises(AccessRequired):  # they are over
+            medfetch.get(recipe, links=link(server, "small.bin", until=1000), progress=False, **settings)
+        assert medfetch.plan(recipe, links=text, **settings).totals["entries"] == 2
+        (home / "mail").write_text(text)
+        path = medfetch.get(recipe, links=home / "mail", progress=False, **settings)
+    assert set(tree(path)) == {"small.bin", "large.bin"}
+    for links, said in ((home / "none", "cannot be read"), ("no links today", "no link in")):
+        with pytest.raises(UsageProblem, match=said):
+            medfetch.get(recipe, links=links, progress=False, **settings)
+
+
+def test_mailed_links_lead_nowhere_in_a_rehearsal(run: Run, recipe: str, home: Path) -> None:
+    with Server() as server:
+        (home / "mail").write_text(link(server, "small.bin"))
+        assert "leave out --sandbox" in run("get", recipe, "--links", "mail", "--sandbox", code=2).err
+        with pytest.raises(UsageProblem, match="their own hosts"):
+            medfetch.plan(recipe, links=home / "mail", sandbox=True, recipes=[home], cache=home / "cache")
+        assert server.asked == []
 
 
 def test_tomorrows_links_go_on_from_what_todays_began_and_none_is_written_down(

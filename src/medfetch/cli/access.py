@@ -71,7 +71,7 @@ def _content(dataset: Prospect) -> dict[str, object]:
     verdict = dataset.verdict
     return {
         "dataset": dataset.dataset, "steps": list(dataset.steps), "to_take": list(dataset.to_take),
-        "note": dataset.note or None,
+        "note": dataset.note or None, "further": list(dataset.further),
         "host": verdict and {"says": verdict.door.value, "means": verdict.said, "at": verdict.at},
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ def _text(overview: Overview) -> str:
         lines += _step(number, each)
     lines += ["", "datasets"] if lines else []
     for dataset in overview.datasets:
-        lines += _filled(f"{dataset.dataset}: {_prospect(dataset)}", "  ", "      ")
+        lines += _filled(f"{dataset.label}: {_prospect(dataset)}", "  ", "      ")
         if dataset.verdict:
             lines += _filled(f"the host says: {dataset.verdict.door}. {dataset.verdict.said}", "      ")
             lines += [f"      {dataset.verdict.at}"] if dataset.verdict.at else []
@@ -126,7 +126,8 @@ def _prospect(dataset: Prospect) -> str:
         done = "nothing more to do"
     else:
         done = "" if dataset.note else "needs nothing"
-    return "; ".join(text for text in (done, dataset.note) if text)
+    further = f"further steps for {', '.join(f'--part {name}' for name in dataset.further)}" if dataset.further else ""
+    return "; ".join(text for text in (done, dataset.note, further) if text)
 
 
 def _rows(overview: Overview) -> Iterator[dict[str, str]]:
@@ -142,7 +143,7 @@ def _csv(overview: Overview) -> str:
     table = csv.DictWriter(out, ["number", *COLUMNS], restval="", lineterminator="\n")
     table.writer.writerow(["number", *COLUMNS.values()])
     table.writerows({"number": number, **row} for number, row in enumerate(_rows(overview), 1))
-    table.writerows({"do": _prospect(each), "opens": each.dataset} for each in overview.datasets if not each.steps)
+    table.writerows({"do": _prospect(each), "opens": each.label} for each in overview.datasets if not each.steps)
     return out.getvalue()
 
 
@@ -154,7 +155,11 @@ def _markdown(overview: Overview) -> str:
     for number, row in enumerate(_rows(overview), 1):
         cells = {**row, "at": f"<{row['at']}>" if "://" in row["at"] else row["at"]}
         lines.append(_row([str(number), *(cells[column].replace("|", "\\|") for column in IN_MARKDOWN)]))
-    without = [f"- {each.dataset}: {_prospect(each)}" for each in overview.datasets if not each.steps or each.note]
+    without = [
+        f"- {each.label}: {_prospect(each)}"
+        for each in overview.datasets
+        if not each.steps or each.note or each.further
+    ]
     return "\n".join([*lines, *([""] if lines and without else []), *without]) + "\n"
 
 

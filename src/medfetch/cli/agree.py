@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
 
-from medfetch import agreements, catalog, standing
+from medfetch import agreements, catalog, requirements, standing
 from medfetch.agreements import Agreement
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
@@ -44,49 +45,54 @@ def command(
         raise UsageProblem("no dataset was named", hint="medfetch agree --list shows what was agreed to")
     if (agreed_on is None) != (person is None):
         raise UsageProblem("--agreed-on and --as go together", hint="who agreed, and on which day")
+    session.in_earnest("an agreement")
     recipe = catalog.load(name, session.settings.recipes)
     steps = standing.to_declare(recipe, names)
     if not steps:
         session.note(f"{recipe.id}: no step is about terms; --step NAME records another (medfetch access {name})")
         return
-    digest = None
+    terms = {step.name: requirements.terms_at(recipe, step) for step in steps if step.kind == "terms"}
+    digests: dict[str, str] = {}
     if person is None:
-        digest = _show(session, recipe, steps)
+        digests = _show(session, recipe, steps, terms)
         person = _ask(session, steps)
     date = agreed_on.date() if agreed_on else agreements.today()
-    new = [
-        agreements.made(
-            recipe.id, step, person, date, until=until and until.date(),
-            digest=digest if step.kind == "terms" else None,
-        )
-        for step in steps
-    ]  # fmt: skip
+    new = []
+    for step in steps:
+        at = terms.get(step.name, step.at)
+        digest = digests.get(at) if at and step.name in terms else None
+        day = until and until.date()
+        new.append(agreements.made(recipe.id, step, person, date, at=at, until=day, digest=digest))
     agreements.record(new, session.settings)
     for each in new:
         session.out({"event": "agreement", **asdict(each)}, _sentence(each))
 
 
-def _show(session: Session, recipe: Recipe, steps: list[Requirement]) -> str | None:
-    """Shows what is asked for; the digest of the terms' text, where it could be shown, too."""
+def _show(
+    session: Session, recipe: Recipe, steps: list[Requirement], terms: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Shows what is asked for; the digests, by address, of those texts of terms that could be shown, too."""
     if not sys.stdin.isatty():
         raise UsageProblem(
             "only a person can agree, and here is no terminal to ask at",
             hint="run it in one; a script may record what a person agreed to before: --agreed-on DATE --as PERSON",
         )
     click.echo(f"{recipe.name} ({recipe.id})", err=True)
-    text = None
-    if recipe.access.terms:
-        click.echo(f"terms: {recipe.access.terms}", err=True)
-        if any(step.kind == "terms" for step in steps) and not session.settings.offline:
+    digests = {}
+    for at in dict.fromkeys(at for at in terms.values() if at):
+        click.echo(f"terms: {at}", err=True)
+        text = None
+        if not session.settings.offline:
             # With it comes the network.
             from medfetch import doors
 
-            text = doors.terms(recipe.access.terms, session.settings)
+            text = doors.terms(at, session.settings, session.note)
+        click.echo(f"\n{text}\n" if text else "their text cannot be shown here: read it there", err=True)
         if text:
-            click.echo(f"\n{text}\n", err=True)
+            digests[at] = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     for step in steps:
         click.echo(f"{step.name}: {step.do}\n  {step.at or 'where: unknown'}", err=True)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text else None
+    return digests
 
 
 def _ask(session: Session, steps: list[Requirement]) -> str:

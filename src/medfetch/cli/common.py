@@ -57,6 +57,11 @@ class Session:
         with sandboxed(self.settings) as settings:
             yield settings
 
+    def in_earnest(self, what: str) -> None:
+        """Raises: UsageProblem with --sandbox, for what has no rehearsal."""
+        if self.sandbox:
+            raise UsageProblem(f"{what} is for the real hosts", hint="leave out --sandbox")
+
     @property
     def resting(self) -> Settings:
         """The settings for a verb that only looks into the cache."""
@@ -94,16 +99,16 @@ def _exit_codes(as_json: bool) -> Iterator[None]:
     try:
         yield
     except MedfetchError as error:
-        if as_json:
-            click.echo(json.dumps({"event": "failed", **error.as_json()}, ensure_ascii=False))
-        explain(error)
+        tell(error, as_json)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def explain(error: MedfetchError) -> None:
-    """An error for a person, on standard error."""
+def tell(error: MedfetchError, as_json: bool) -> None:
+    """An error for a person, on standard error; with ``as_json`` for a script, too."""
+    if as_json:
+        click.echo(json.dumps({"event": "failed", **error.as_json()}, ensure_ascii=False))
     click.echo(f"medfetch: {error.message}", err=True)
     if isinstance(error, AccessRequired):
         for number, step in enumerate(error.steps, 1):

@@ -8,12 +8,12 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import runner, upkeep
+from medfetch import admission, runner, standing, upkeep
 from medfetch.cli import links
-from medfetch.cli.common import Session, explain, with_session, with_wish
+from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError
+from medfetch.errors import AccessRequired, MedfetchError
 from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
 from medfetch.types import Recipe
@@ -42,15 +42,24 @@ def command(
     problems: list[MedfetchError] = []
     with session.reaching() as settings:
         chosen = []
+        refused: list[AccessRequired] = []
         for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
+                if refused and not keep_going:
+                    runner.check(recipe, own, told, display)
+                    continue
                 runner.make_plan(recipe, own, told, display)
                 chosen.append((recipe, replace(own, refresh=False), told))
+            except AccessRequired as error:
+                refused.append(error)
             except MedfetchError as error:
                 if not keep_going:
                     raise
                 problems.append(error)
+        if refused and not keep_going:
+            raise admission.together(refused)
+        problems += refused
         for recipe, own, told in chosen:
             try:
                 _get_one(session, recipe, own, told, display, to)
@@ -59,7 +68,7 @@ def command(
                     raise
                 problems.append(error)
     for problem in problems[:-1]:
-        explain(problem)
+        tell(problem, session.json)
     if problems:
         raise problems[-1]
 
@@ -76,7 +85,7 @@ def _get_one(
     display.say(
         "receipt",
         receipt,
-        f"{runner.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
+        f"{standing.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
     )
     others = [part.name for part in recipe.parts if part.name not in receipt["parts"]]
     if others and not wish.parts:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from medfetch import mail
+from medfetch import mail, runner
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 from medfetch.mail import Fit
@@ -36,14 +36,15 @@ def given(
     if text is None:
         yield from ((recipe, wish, settings) for recipe, wish in wanted)
         return
+    if settings.sandbox:
+        raise UsageProblem("links of a mail lead to their own hosts", hint="leave out --sandbox")
     found = mail.read(text.read())
     if not found:
         raise UsageProblem(f"there is no link in {text.name}")
     if others := mail.strangers([recipe for recipe, _ in wanted], found):
         display.say("links", {"without_file": others}, f"links that are for no file: {_named(others)}")
     for recipe, wish in wanted:
-        parts = [part for part in recipe.parts if (part.name in wish.parts if wish.parts else part.default)]
-        fit = mail.fit(parts, found)
+        fit = mail.fit(runner.chosen_parts(recipe, wish), found)
         if fit.files:
             display.say("links", _content(recipe, fit), _text(recipe, fit))
         yield recipe, wish, replace(settings, links=fit.good)

@@ -20,6 +20,7 @@ LARGEST = 1 << 20
 @with_session
 def command(session: Session, name: str) -> None:
     """Keep a credential (kaggle, physionet, hf …), read from a prompt or standard input, never from an argument."""
+    session.in_earnest("what login keeps")
     kind, host = credentials.checked(name)
     if kind == "aws":
         raise UsageProblem("AWS's own tools keep this one", hint="run: aws configure")

@@ -14,6 +14,7 @@ from medfetch.credentials import own_file
 @with_session
 def command(session: Session, name: str) -> None:
     """Forget a credential that login kept; what the hosts' own tools keep is left alone."""
+    session.in_earnest("what login keeps")
     credentials.checked(name)
     path = str(session.settings.credentials_file)
     there = own_file.forget(name, session.settings)

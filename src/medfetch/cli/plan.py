@@ -7,10 +7,11 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import cache, runner
+from medfetch import admission, cache, runner, standing
 from medfetch.cli import links
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
+from medfetch.errors import AccessRequired
 from medfetch.planning import Plan
 from medfetch.progress import amount, human
 from medfetch.runner import Wish
@@ -32,15 +33,22 @@ def command(
     """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched."""
     with session.reaching() as settings:
         display = session.display()
+        refused: list[AccessRequired] = []
         for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
-            made = runner.make_plan(recipe, own, told, display)
+            try:
+                made = runner.make_plan(recipe, own, told, display)
+            except AccessRequired as error:
+                refused.append(error)
+                continue
             content = _content(recipe, made)
-            session.out(content, _text(runner.label(recipe), content))
+            session.out(content, _text(standing.label(recipe), content))
             if show_entries:
                 for part, entry in made.entries():
                     known = {"part": part, "path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}
                     size = human(entry.size) if entry.size is not None else "size unknown"
                     session.out({"event": "entry", **known}, f"  {entry.path}  {size}")
+        if refused:
+            raise admission.together(refused)
 
 
 def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:

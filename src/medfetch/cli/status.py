@@ -39,7 +39,7 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             missing = some if each["missing"] else "nothing missing"
             lines.append(f"  {'+'.join(each['parts'])}, {asked}: {each['state']}, {missing}{stale}")
             lines += [f"    {failure}" for failure in each["failures"]]
-        over = standing.lapsed(recipe, settings) if recipe else []
+        over = standing.lapsed(name, recipe, settings)
         lines += [f"  lapsed on {each.expires}: {each.step} (medfetch agree {name})" for each in over]
         content["lapsed"] = [{"step": each.step, "expires": each.expires} for each in over]
         session.out({"dataset": name, **content}, "\n".join(lines))

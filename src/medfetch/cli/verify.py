@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import catalog, runner, upkeep
+from medfetch import catalog, runner, standing, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
 from medfetch.progress import counted
@@ -36,16 +36,19 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
             bad += 1
             session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
         if findings and repair:
-            upkeep.forget(home, findings)
             with session.reaching() as settings:
-                for made in upkeep.fulfilled(home):
+                plans = upkeep.fulfilled(home)
+                for made in plans:
+                    runner.check_again(recipe, made, settings)
+                upkeep.forget(home, findings)
+                for made in plans:
                     runner.fulfil(recipe, made, settings, session.display())
         else:
             bad += len(findings)
         again = " and fetched again" if repair and findings else ""
         session.out(
             {"event": "verify", "dataset": recipe.id, "files": count, "bad": len(findings), "repaired": repair},
-            f"{runner.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
+            f"{standing.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
         )
     if bad:
         raise IntegrityError(f"{bad} files are not as they should be", hint="--repair fetches them again")

@@ -1,7 +1,8 @@
 """Secrets by name, found where the hosts' own tools keep them; never printed or logged. Nobody else looks for any.
 
 It must not know what a secret is used for. The order is always the same: the host's own tools in their own order (a
-module each), what ``medfetch login`` kept (``own_file``), then a vault's program (``command``).
+module each), what ``medfetch login`` kept (``own_file``), then a vault's program (``command``). In a rehearsal nothing
+of this machine is looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from medfetch.config import Settings
 from medfetch.credentials import aws, command, gen3, guard, hugging_face, kaggle, netrc, own_file, synapse, tokens
-from medfetch.credentials.kinds import ApiKey, Found, Login, Secret, Token, sound
+from medfetch.credentials.kinds import ApiKey, Found, Login, Secret, Token, from_json, sound
 from medfetch.errors import UsageProblem
 
 __all__ = ["KINDS", "ApiKey", "Login", "Secret", "Token", "checked", "find", "where"]
@@ -63,6 +64,10 @@ def checked(name: str) -> tuple[str, str]:
 
 def _found(name: str, settings: Settings) -> Found | None:
     kind, host = checked(name)
+    if settings.sandbox:
+        # A person's own secrets are for the real hosts; there is nothing to keep out of texts here.
+        made_up = settings.made_up.get(kind)
+        return Found(from_json(kind, made_up), "the sandbox") if made_up else None
     found = KINDS[kind](host, settings) or own_file.look(name, settings) or command.look(name, settings)
     if found and found.secret:
         try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import threading
+import time
 
 from medfetch import config
 from medfetch.config import Settings
@@ -16,7 +18,11 @@ from medfetch.errors import UsageProblem
 
 PATIENCE = 120
 """Seconds; a vault may have to ask a person first."""
+KEPT = 60.0
+"""Seconds until it is asked again: of many datasets each wants to know whether the same secret is there."""
 log = logging.getLogger("medfetch.credentials")
+_lock = threading.Lock()
+_told: dict[tuple[str, ...], tuple[Found | None, float]] = {}
 
 
 def look(name: str, settings: Settings) -> Found | None:
@@ -26,7 +32,17 @@ def look(name: str, settings: Settings) -> Found | None:
     """
     if not settings.credentials_command:
         return None
-    program, *arguments = (word.replace("{name}", name) for word in settings.credentials_command)
+    words = tuple(word.replace("{name}", name) for word in settings.credentials_command)
+    with _lock:
+        found, until = _told.get((*words, name), (None, 0.0))
+        if until < time.monotonic():
+            found = _asked(words, name)
+            _told[*words, name] = found, time.monotonic() + KEPT
+    return found
+
+
+def _asked(words: tuple[str, ...], name: str) -> Found | None:
+    program, *arguments = words
     try:
         ran = subprocess.run(
             [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

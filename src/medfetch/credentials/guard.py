@@ -6,12 +6,15 @@ Nothing else prints a secret either; this is for what others say: a host that qu
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 import resource
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from medfetch.credentials.kinds import ApiKey, Login, Secret, Token
 
@@ -36,7 +39,7 @@ def watch(secret: Secret | ApiKey) -> None:
             words = {value}
         case ApiKey(key):
             words = {key}
-    found = {form for word in words for form in (word, quote(word, safe="")) if len(word) >= SHORTEST}
+    found = {form for word in words for form in _forms(word) if len(word) >= SHORTEST}
     with _lock:
         if found <= _known:
             return
@@ -44,6 +47,17 @@ def watch(secret: Secret | ApiKey) -> None:
             _leave_no_core()
         _known.update(found)
         _pattern = None
+
+
+def _forms(word: str) -> Iterator[str]:
+    """A word as it stands in a text, an address, JSON, a web page, a traceback."""
+    yield word
+    yield quote(word, safe="")
+    yield quote_plus(word)
+    for ascii_only in (True, False):
+        yield json.dumps(word, ensure_ascii=ascii_only)[1:-1]
+    yield html.escape(word)
+    yield repr(word)[1:-1]
 
 
 def redacted(text: str) -> str:

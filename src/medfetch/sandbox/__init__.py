@@ -22,7 +22,7 @@ from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
-from medfetch.sandbox.hosts import ENDPOINTS, Hosts
+from medfetch.sandbox.hosts import ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
@@ -87,6 +87,11 @@ class Sandbox:
     def endpoints(self) -> dict[str, str]:
         """Base addresses by the names that the sources give their endpoints."""
         return {name: f"http://127.0.0.1:{self.port}/{path}" for name, path in ENDPOINTS.items()}
+
+    @property
+    def made_up(self) -> dict[str, dict[str, str]]:
+        """What opens the gates here, by the names that medfetch gives to the hosts' secrets."""
+        return MADE_UP
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """``python -m medfetch.sandbox``: a sandbox for a parent process, which ends with it.
 
-It must not print anything but one line of JSON, ``{"port": …, "endpoints": {…}}``, once it answers.
+It must not print anything but one line of JSON, ``{"port": …, "endpoints": {…}, "made_up": {…}}``, once it answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     # A terminal's Ctrl-C goes to the whole group; the parent decides when its sandbox ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Sandbox(**vars(options)) as box:
-        sys.stdout.write(json.dumps({"port": box.port, "endpoints": box.endpoints}) + "\n")
+        sys.stdout.write(json.dumps({"port": box.port, "endpoints": box.endpoints, "made_up": box.made_up}) + "\n")
         sys.stdout.flush()
         sys.stdin.buffer.read()
 

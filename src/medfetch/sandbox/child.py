@@ -28,7 +28,8 @@ def sandboxed(settings: Settings) -> Iterator[Settings]:
             line = process.stdout.readline()
             if not line:
                 raise MedfetchError(f"the sandbox did not start (exit {process.wait()})")
-            yield settings.as_sandboxed(json.loads(line)["endpoints"])
+            told = json.loads(line)
+            yield settings.as_sandboxed(told["endpoints"], told["made_up"])
         finally:
             process.stdin.close()
             process.terminate()

@@ -22,7 +22,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from medfetch.sandbox import web
+from medfetch.sandbox import grand_challenge, hf, kaggle, physionet, synapse, web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
@@ -44,6 +44,15 @@ ENDPOINTS = {
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
+MADE_UP = {
+    "grand-challenge": {"token": grand_challenge.TOKEN},
+    "hf": {"token": hf.TOKEN},
+    "kaggle": {"token": kaggle.TOKEN},
+    "netrc": {"user": "sandbox", "password": "sandbox-password"},
+    "physionet": {"user": physionet.USER, "password": physionet.PASSWORD},
+    "synapse": {"token": synapse.TOKEN},
+}
+"""What opens their gates, so that nobody's own secret has to. Any other host takes any log-in."""
 
 
 class Hosts:

@@ -25,6 +25,7 @@ SUMS = "SHA256SUMS.txt"
 MIRROR = "s3://physionet-open"
 AGENTS = r"Wget/|libwfdb/|PhysioNet-Python-Client/|medfetch/"
 """Who may log in. The first two are in the public code; whether PhysioNet knows medfetch is not known."""
+USER, PASSWORD = "sandbox", "sandbox-password"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class PhysioNet:
     """Projects, and who may have them. ``accounts`` are passwords by user name; ``agents`` a regular expression."""
 
     def __init__(self, shelf: Shelf) -> None:
-        self.accounts: dict[str, str] = {}
+        self.accounts = {USER: PASSWORD}
         self.agents = AGENTS
         self._shelf = shelf
         self._lock = threading.Lock()
