@@ -10,6 +10,7 @@ It must not know sockets.
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /gen3/<host>/{user,ga4gh}                commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
+    /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -34,13 +35,14 @@ from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Record
+from medfetch.sandbox.redivis import Redivis
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.synapse import Synapse
 
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
-    "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse",
+    "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse", "redivis": "redivis/api/v1",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
@@ -55,6 +57,7 @@ class Hosts:
         self.grand_challenge = GrandChallenge()
         self.gen3 = Gen3()
         self.synapse = Synapse()
+        self.redivis = Redivis()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self._faults = faults
@@ -72,6 +75,7 @@ class Hosts:
             "grand-challenge": self.grand_challenge.answer,
             "gen3": self.gen3.answer,
             "synapse": self.synapse.answer,
+            "redivis": self.redivis.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }
