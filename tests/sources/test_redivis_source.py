@@ -143,6 +143,8 @@ def test_only_what_is_wanted(net: PlainNet, patterns: list[str], count: int) -> 
 def test_tables_of_rows_have_no_files(net: PlainNet, locator: dict[str, str]) -> None:
     with pytest.raises(UsageProblem, match="rows"):
         resolved(net, **locator)
+    verdict = Redivis().preflight({"dataset": "aimi.scans", **locator}, net)
+    assert verdict.door is Door.ABSENT and "own client" in verdict.said
 
 
 @pytest.mark.parametrize(
@@ -297,6 +299,22 @@ def test_what_is_shut_ends_before_a_byte(box: Sandbox, run: Run, dataset: str, t
     assert (PAGE.format("bcde") if dataset == "aimi.pending" else TOKENS) in ran.err
     assert not token or token not in ran.out + ran.err
     assert box.stats.data_bytes == 0
+
+
+def test_a_recipe_of_stanford_aimi(box: Sandbox, run: Run) -> None:
+    labels, valid = {"findings_fixed.json": b"{}"}, {"patient64541/study1/view1_frontal.png": b"png"}
+    tables = {"df_chexpert_plus_240401:bavj": None, "CheXpert Labels:pmec": labels, "PNG_valid:41v9": valid}
+    box.redivis.dataset("aimi.chexpert_plus:5yyj:v1_0", tables)
+    assert "Ask for membership" in run("get", "chexpert", code=3, REDIVIS_API_TOKEN=TOKEN).err
+    # That the host lets one in says that one is a member.
+    run("agree", "chexpert", "--agreed-on", "2026-11-02", "--as", "Ada Lovelace")
+    receipt = run("get", "chexpert", "--json", REDIVIS_API_TOKEN=TOKEN).last
+    assert set(tree(Path(receipt["path"]))) == {
+        "CheXpert Labels/findings_fixed.json", "PNG_valid/patient64541/study1/view1_frontal.png",
+    }  # fmt: skip
+    run("agree", "chexpert", "--step", "stanford-aimi-membership", "--agreed-on", "2026-11-02", "--as", "Ada Lovelace")
+    ran = run("get", "chexpert", "--part", "table", code=3, REDIVIS_API_TOKEN=TOKEN)
+    assert "table cannot be fetched by program" in ran.err
 
 
 def test_its_own_variable_for_its_address(box: Sandbox, run: Run) -> None:

@@ -32,14 +32,11 @@ REFERENCE = re.compile(r"(?P<owner>\w+)\.(?P<name>[^.:]+)(:(?P<id>[a-z0-9]{4}))?
 @dataclass(frozen=True)
 class _Table:
     name: str
+    id: str
     reference: str
     """With its dataset's, and its version."""
     files: Mapping[str, Content] | None
     """By name; None for a table of rows."""
-
-    @property
-    def id(self) -> str:
-        return _id(self.name)
 
     def file_id(self, name: str) -> str:
         return f"{_id(name)}-{zlib.crc32(self.reference.encode()):09d}.{_md5(self.file(name))[:22]}".replace("/", "_")
@@ -86,6 +83,7 @@ class Redivis:
         self.page = 100
         self.arrow: Callable[[list[dict[str, Any]]], bytes] | None = None
         self._datasets: list[_Dataset] = []
+        self._files: dict[str, tuple[_Dataset, str, Content]] = {}
         self._links: dict[str, _Link] = {}
         self._number = itertools.count(100)
         self._lock = threading.Lock()
@@ -100,8 +98,9 @@ class Redivis:
     ) -> None:
         """Has a version of a dataset, ``owner.name:abcd:v1_0``, which is the current one from now on.
 
-        ``tables`` have the files that they index; None is a table of rows. ``level`` is what the person with the token
-        was given: "overview", as long as a request for more is pending; less than before, when a requirement lapsed.
+        ``tables``, by name or as ``name:abcd``, have the files that they index; None is a table of rows. ``level`` is what
+        the person with the token was given: "overview", as long as a request for more is pending; less than before, when
+        a requirement has lapsed.
         """
         owner, name, key, tag = _parts(reference)
         assert key and tag and {level, public} <= set(LEVELS)
@@ -111,13 +110,11 @@ class Redivis:
             self._datasets.append(found)
         found.level, found.public = level, public
         found.versions[tag] = [
-            _Table(
-                title,
-                f"{found.reference(tag)}.{_escaped(title)}:{_id(title)}",
-                None if files is None else {path: Content.of(data) for path, data in files.items()},
-            )
-            for title, files in tables.items()
+            _table(found.reference(tag), *title.partition(":")[::2], files) for title, files in tables.items()
         ]
+        for table in found.versions[tag]:
+            for path, content in (table.files or {}).items():
+                self._files[table.file_id(path)] = found, path, content
 
     def answer(self, request: Request, path: str) -> Answer:
         """``path``: ``api/v1/…``, or ``storage/…``."""
@@ -135,7 +132,7 @@ class Redivis:
                 return as_json(_about_table(table[1]))
             case ["tables", reference, "rows" | "rawFiles" as what] if table := self._table(reference, said):
                 return _barred(table[0], said) or self._rows(request, table[1], request.query.get("format"), what)
-            case ["rawFiles", key] if found := self._file(key):
+            case ["rawFiles", key] if found := self._files.get(key):
                 return _barred(found[0], said) or self._sent(request, *found[1:])
         return _refused(404, "not_found", f"No {path} is here, or you have no access to it")
 
@@ -165,14 +162,6 @@ class Redivis:
             if _escaped(table.name) == _escaped(name) and key in ("", table.id):
                 assert shown
                 return shown[0], table
-        return None
-
-    def _file(self, key: str) -> tuple[_Dataset, str, Content] | None:
-        for dataset in self._datasets:
-            for table in itertools.chain(*dataset.versions.values()):
-                for name, content in (table.files or {}).items():
-                    if table.file_id(name) == key:
-                        return dataset, name, content
         return None
 
     def _list(self, request: Request, tables: Sequence[_Table]) -> Answer:
@@ -221,6 +210,12 @@ class Redivis:
             return text("<Error><Code>ExpiredToken</Code></Error>", 400, "application/xml")
         told = {"x-goog-hash": f"md5={_md5(link.content)}"}
         return messages.file(link.content, f'"{link.content.md5()}"').with_headers(told)
+
+
+def _table(dataset: str, name: str, key: str, files: Mapping[str, bytes] | None) -> _Table:
+    key = key or _id(name)
+    contents = None if files is None else {path: Content.of(data) for path, data in files.items()}
+    return _Table(name, key, f"{dataset}.{_escaped(name)}:{key}", contents)
 
 
 def _level(dataset: _Dataset, said: str | None) -> str:

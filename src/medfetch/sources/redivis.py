@@ -89,6 +89,8 @@ class Redivis:
             api.rows(next(api.tables()), limit=1)
         except Refused as error:
             return api.verdict(error)
+        except UsageProblem as error:
+            return Verdict(Door.ABSENT, f"{error.message}; {error.hint}", api.page)
         return Verdict(Door.OPEN, f"Redivis gives you the files of {api.reference}", api.page)
 
 
