@@ -98,9 +98,9 @@ class Redivis:
     ) -> None:
         """Has a version of a dataset, ``owner.name:abcd:v1_0``, which is the current one from now on.
 
-        ``tables``, by name or as ``name:abcd``, have the files that they index; None is a table of rows. ``level`` is what
-        the person with the token was given: "overview", as long as a request for more is pending; less than before, when
-        a requirement has lapsed.
+        ``tables``, by name or as ``name:abcd``, have the files that they index; None is a table of rows. ``level`` is
+        what the person with the token was given: "overview", as long as a request for more is pending; less than
+        before, when a requirement has lapsed.
         """
         owner, name, key, tag = _parts(reference)
         assert key and tag and {level, public} <= set(LEVELS)
