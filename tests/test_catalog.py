@@ -751,7 +751,7 @@ def test_searching() -> None:
     assert found(access="paid") == ["neuromorphometrics"]
     assert set(found(source="tcia")) == {
         "ldct-and-projection-data", "lidc-idri", "nlst", "nsclc-radiomics", "pancreas-ct"}  # fmt: skip
-    assert found(max_size=10**10) == ["pancreas-ct"]  # what is of unknown size does not fit
+    assert found(max_size=10**10) == ["echonet-dynamic", "pancreas-ct"]  # what is of unknown size does not fit
     assert found(text="lung", modality="CT", source="idc", max_size=10**11) == ["nsclc-radiomics"]
     assert found(text="no such thing") == []
 

@@ -17,7 +17,8 @@ from medfetch.types import Requirement, Route
 
 SHARED: dict[str, dict[str, Any]] = yaml.safe_load((catalog.builtin() / REQUIREMENTS).read_text())
 PHYSIONET = ("mimic-cxr", "mimic-cxr-jpg", "egd-cxr", "eicu-crd")
-GATED = (*PHYSIONET, "brats", "brats-2024", "chexpert", "fastmri", "retouch")
+AIMI = ("chexpert", "echonet-dynamic", "mrnet")
+GATED = (*PHYSIONET, *AIMI, "brats", "brats-2024", "fastmri", "retouch")
 OPEN = ("promise12", "siim-isic-melanoma", "lgg-mri-segmentation")
 """With open doors, though people look for them behind gates."""
 
@@ -59,7 +60,8 @@ def test_all_hosts_of_the_sources_and_the_great_archives_are_there() -> None:
         "kaggle-phone", "grand-challenge-account", "grand-challenge-token", "grand-challenge-archive",
         "grand-challenge-join", "synapse-account", "synapse-token", "synapse-certification", "huggingface-account",
         "huggingface-token", "huggingface-gate", "redivis-account", "redivis-token", "stanford-aimi-membership",
-        "era-commons-account", "dbgap-request", "nci-crdc-key", "midrc-key", "nda-request", "nbdc-request", "fitbir-request",
+        "era-commons-account", "dbgap-request", "nci-crdc-key", "midrc-key", "nda-request", "nbdc-request",
+        "fitbir-request",
         "nitrc-account", "oasis-agreement", "loni-ida-account", "adni-application", "ppmi-application",
         "openpreventad-account", "balsa-account", "hcp-open-access-terms", "ukbiobank-registration",
         "ukbiobank-application", "ukbiobank-fee", "ieee-dataport-account", "fastmri-form",
@@ -121,6 +123,20 @@ def test_editions_of_brats_have_terms_of_their_own() -> None:
     ):
         assert set(steps(name)) == {"synapse-account", "synapse-token", terms}
         assert [dict(route.locator) for route in routes(name)] == [sources.get("synapse").locate(key)]
+
+
+def test_stanford_aimi_wants_membership_once_and_an_agreement_for_each() -> None:
+    apart = [f"{name}-agreement" for name in AIMI]
+    assert sorted(union(AIMI)) == sorted(["redivis-account", "redivis-token", "stanford-aimi-membership", *apart])
+    assert len({union(AIMI)[name].at for name in apart}) == 3
+    for name, dataset, tables in (
+        ("chexpert", "aimi.chexpert_plus:5yyj:v1_0", 5),
+        ("echonet-dynamic", "aimi.echonet_dynamic:66s1:v1_0", 1),
+        ("mrnet", "aimi.mrnet_knee_mri_s:4a2c:v1_0", 2),
+    ):
+        asked = [dict(route.locator) for route in routes(name)]
+        assert asked == [sources.get("redivis").locate(f"{dataset}.{each['table']}") for each in asked]
+        assert len({each["table"] for each in asked}) == tables
 
 
 def test_fastmri_has_each_volume_once() -> None:

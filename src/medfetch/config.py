@@ -163,8 +163,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values["endpoints"][key.removeprefix("endpoint_")] = value
         elif key != "config":
             values[key] = value
-    if hub := environment.get("HF_ENDPOINT"):
-        values["endpoints"].setdefault("hf", hub)
+    for name, own in (("hf", "HF_ENDPOINT"), ("redivis", "REDIVIS_API_ENDPOINT")):
+        if environment.get(own):
+            values["endpoints"].setdefault(name, environment[own])
     if netrc := environment.get("NETRC"):
         values["netrc"] = netrc
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):

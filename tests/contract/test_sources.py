@@ -62,6 +62,8 @@ CASES = {
         {"asked_at": "https://h.example/", "files": [{"path": "../a"}]},
     ),
     "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
+    # The dataset, the first page of its tables, and the list of the first one's files.
+    "redivis": Case("o.d:abcd:v1_0", {"dataset": "o.d:abcd", "version": "v1_0"}, {"dataset": "d"}, before=3),
     "s3": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
     # The folder, the first page of what is in it, and its first file.
     "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
@@ -109,6 +111,20 @@ def synapse(mock: responses.RequestsMock) -> None:
         mock.post(f"{api}/{key}/version/1/bundle2", json.dumps(bundle))
 
 
+def redivis(mock: responses.RequestsMock) -> None:
+    """A dataset with two tables of files, the same in both, and one of rows."""
+    api = "https://redivis.com/api/v1"
+    mock.get(f"{api}/datasets/o.d%3Aabcd%3Av1_0", json.dumps({"accessLevel": "data"}))
+    tables = [
+        {"name": name, "qualifiedReference": f"o.d:abcd:v1_0.{name}", "isFileIndex": name != "c", "numRows": 2}
+        for name in "abc"
+    ]
+    mock.get(f"{api}/datasets/o.d%3Aabcd%3Av1_0/tables", json.dumps({"results": tables, "nextPageToken": None}))
+    for table in "ab":
+        rows = [{"file_id": f"{table}{name}", "file_name": f"{name}/x.png", "size": 3} for name in "ba"]
+        mock.get(f"{api}/tables/o.d%3Aabcd%3Av1_0.{table}/rows", "\n".join(json.dumps(row) for row in rows))
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -124,6 +140,7 @@ def hosts() -> Iterator[None]:
         ]
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
         grand_challenge(mock)
+        redivis(mock)
         synapse(mock)
         for each in "ab":
             drs = {"id": each, "name": "same.dcm", "size": 3, "checksums": [{"type": "md5", "checksum": each * 32}]}

@@ -130,7 +130,8 @@ class Curl:
         self._lines.clear()
         self._blocks.clear()
         self._held = 0
-        self._handed_over = time.monotonic()
+        self._first = 0.0
+        self._started = self._handed_over = time.monotonic()
         self._set(url, headers, secret, patience)
 
     def end(self, failure: tuple[int, str] | None = None) -> Answer:
@@ -198,6 +199,7 @@ class Curl:
     # thread that Python runs: they are gathered, though not for long.
 
     def _write(self, block: bytes) -> int | None:
+        self._first = self._first or time.monotonic()
         self._blocks.append(block)
         self._held += len(block)
         return self._hand_over() if self._held >= BUFFER else None
@@ -209,6 +211,12 @@ class Curl:
             return 1
         return 0 if self.look(time.monotonic()) else 1
 
+    def _waited(self) -> float:
+        """Seconds until the first byte of a body."""
+        if self._alone:  # libcurl must not be asked from within one of its calls
+            return (self._first or self._handed_over) - self._started
+        return float(self._curl.getinfo(pycurl.STARTTRANSFER_TIME))
+
     def _hand_over(self) -> int | None:
         """Passes on what was received; -1, which ends the transfer, where that fails."""
         self._held, self._handed_over = 0, time.monotonic()
@@ -217,8 +225,7 @@ class Curl:
             if self._answer is None:
                 last, status, fields = _heads(self._lines, self._asked)
                 if status:
-                    waited = self._curl.getinfo(pycurl.STARTTRANSFER_TIME)
-                    self._answer = Answer(status, fields, last, last != self._asked, waited)
+                    self._answer = Answer(status, fields, last, last != self._asked, self._waited())
                     self._receiver.begin(self._answer)
                 elif self._blocks:
                     # HTTP/0.9, or a server that does not speak HTTP at all.

@@ -26,6 +26,7 @@ from medfetch.sandbox.hosts import ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
+from medfetch.sandbox.redivis import Redivis
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
 
@@ -127,6 +128,11 @@ class Sandbox:
     def synapse(self) -> Synapse:
         """Its folders; none at the beginning."""
         return self._hosts.synapse
+
+    @property
+    def redivis(self) -> Redivis:
+        """Its datasets; none at the beginning."""
+        return self._hosts.redivis
 
     @property
     def log(self) -> list[Entry]:

@@ -10,6 +10,7 @@ It must not know sockets.
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /gen3/<host>/{user,ga4gh}                commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
+    /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -22,7 +23,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from medfetch.sandbox import grand_challenge, hf, kaggle, physionet, synapse, web
+from medfetch.sandbox import grand_challenge, hf, kaggle, physionet, redivis, synapse, web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
@@ -40,7 +41,7 @@ from medfetch.sandbox.synapse import Synapse
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
-    "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse",
+    "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse", "redivis": "redivis/api/v1",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
@@ -50,6 +51,7 @@ MADE_UP = {
     "kaggle": {"token": kaggle.TOKEN},
     "netrc": {"user": "sandbox", "password": "sandbox-password"},
     "physionet": {"user": physionet.USER, "password": physionet.PASSWORD},
+    "redivis": {"token": redivis.TOKEN},
     "synapse": {"token": synapse.TOKEN},
 }
 """What opens their gates, so that nobody's own secret has to. Any other host takes any log-in."""
@@ -64,6 +66,7 @@ class Hosts:
         self.grand_challenge = GrandChallenge()
         self.gen3 = Gen3()
         self.synapse = Synapse()
+        self.redivis = redivis.Redivis()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self._faults = faults
@@ -81,6 +84,7 @@ class Hosts:
             "grand-challenge": self.grand_challenge.answer,
             "gen3": self.gen3.answer,
             "synapse": self.synapse.answer,
+            "redivis": self.redivis.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }

@@ -116,6 +116,7 @@ BUILTIN = {
     "kaggle": "medfetch.sources.kaggle:Kaggle",
     "links": "medfetch.sources.links:Links",
     "physionet": "medfetch.sources.physionet:PhysioNet",
+    "redivis": "medfetch.sources.redivis:Redivis",
     "s3": "medfetch.sources.s3:S3",
     "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
