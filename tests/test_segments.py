@@ -48,7 +48,7 @@ from test_transfer import (
     told,
 )
 
-from medfetch import partial, pieces, segments, span, transfer
+from medfetch import durability, partial, pieces, segments, span, transfer
 from medfetch.errors import DiskFull, IntegrityError, Refused, Retryable
 from medfetch.fetching import Fetching
 from medfetch.net.http import Answer, Receiver
@@ -110,7 +110,7 @@ class Ranged(Bench):
             for number, content in here.items():
                 file.seek(number * PIECE)
                 file.write(content)
-        boot = pieces.BOOT.read_text().strip()
+        boot = durability.BOOT.read_text().strip()
         head = {"url": url, "validator": validator, "size": len(body), "piece": PIECE, "boot": boot, **more}
         numbers = array("I", [len(here.get(number, b"")) for number in range(COUNT)])
         self.pieces.write_bytes(json.dumps(head).encode().ljust(pieces.HEAD) + numbers.tobytes() + bytes(4 * COUNT))
@@ -914,7 +914,7 @@ def test_on_another_machine_only_what_was_synced_counts(
     if machine == "other":
         boot.write_text("another\n")
     if machine != "same":
-        monkeypatch.setattr(pieces, "BOOT", boot)
+        monkeypatch.setattr(durability, "BOOT", boot)
     before = len(server.asked)
     bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
     again = 0 if machine == "same" else 6 * PIECE

@@ -14,11 +14,11 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medfetch.cache import disk_errors
+from medfetch.durability import boot
 
 PIECE = 8 << 20
 """Bytes."""
@@ -27,14 +27,6 @@ HEAD = 4096
 SYNC_EVERY = 10.0
 """Seconds between two syncs."""
 ITEM = 4
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Linux: another one after each start of the machine. Elsewhere only what was synced is trusted."""
-
-
-def _boot() -> str | None:
-    with suppress(OSError):
-        return BOOT.read_text().strip()
-    return None
 
 
 def learned_size(path: Path) -> int | None:
@@ -70,7 +62,7 @@ class Pieces:
             if (head["size"], head["piece"], len(numbers)) != (self.size, PIECE, 2 * self.count):
                 return
             url, validator = head["url"], head["validator"]
-            same = head["boot"] is not None and head["boot"] == _boot()
+            same = head["boot"] is not None and head["boot"] == boot()
             told = numbers[: self.count] if same else numbers[self.count :]
             if any(count > self.length(number) for number, count in enumerate(told)):
                 return
@@ -88,7 +80,7 @@ class Pieces:
     def begin(self, url: str, validator: str | None) -> None:
         """Writes down which version, under which address, the bytes are of; what is here must have been synced."""
         self.url, self.validator = url, validator
-        head = {"url": url, "validator": validator, "size": self.size, "piece": PIECE, "boot": _boot()}
+        head = {"url": url, "validator": validator, "size": self.size, "piece": PIECE, "boot": boot()}
         text = json.dumps(head).encode()
         if len(text) > HEAD:  # an address of kilobytes: then nothing is known after a kill
             text = json.dumps({"size": 0}).encode()

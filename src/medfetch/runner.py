@@ -18,7 +18,19 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from medfetch import admission, cache, connections, doors, leases, placing, planning, receipt, sources, standing
+from medfetch import (
+    admission,
+    cache,
+    connections,
+    doors,
+    durability,
+    leases,
+    placing,
+    planning,
+    receipt,
+    sources,
+    standing,
+)
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
@@ -298,7 +310,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
 def _read_only(made: Plan) -> dict[str, Any] | None:
     """The receipt of a complete dataset in a cache that this user may only read, where nothing need be written."""
     before = receipt.of_plan(made)
-    if before is None or os.access(made.home.inner, os.W_OK):
+    if before is None or os.access(made.home.inner, os.W_OK) or durability.in_doubt(made.home):
         return None
     with closing(Ledger(made.home.ledger)) as ledger:
         whole = ledger.count(made.token, made.shards) >= before["files"] and not _lost(made, ledger)
@@ -321,6 +333,10 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int
     if not look:
         return planning.tally(made)
     ledger.lose(_lost(made, ledger))
+    with cache.disk_errors(made.home.root):
+        if durability.in_doubt(made.home):
+            ledger.lose(list(durability.lost(made.home, ledger.files())))
+        durability.settle(made.home)
     for path in shards:
         with closing(Shard(path)) as shard:
             shard.reopen(ledger)

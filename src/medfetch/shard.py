@@ -1,4 +1,4 @@
-"""One shard that this process owns: entries taken up, finished files synced, written down, renamed.
+"""One shard that this process owns: entries taken up, finished files written down and renamed.
 
 It must not know the network, recipes or the command line, nor what becomes of an entry that fails. All methods are for
 one thread, which owns the database.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medfetch import leases
-from medfetch.cache import Home, disk_errors, sync_folder
+from medfetch.cache import Home, disk_errors
 from medfetch.config import Settings
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
@@ -29,7 +28,7 @@ from medfetch.types import Entry, Group, RemoteFile
 
 BATCH_FILES = 1000
 BATCH_SECONDS = 1.0
-"""Finished files wait at most so long (or for so many) for their common sync to disk and their final names."""
+"""Finished files wait at most so long (or for so many) until they are written down together and get their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +80,14 @@ class Active:
 
 @dataclass(slots=True)
 class Batch:
-    """What is written down together, after one common sync of its files."""
+    """What is written down together."""
 
     files: list[tuple[Active, Staged]] = field(default_factory=list)
     finished: list[Active] = field(default_factory=list)
     failed: list[Active] = field(default_factory=list)
-    synced: threading.Event = field(default_factory=threading.Event)
-    error: OSError | None = None
 
     def __bool__(self) -> bool:
         return bool(self.files or self.finished or self.failed)
-
-    def sync(self, folder: Path) -> None:
-        """A thread's work: meanwhile others go on."""
-        try:
-            if self.files:
-                sync_folder(folder)
-        except OSError as error:
-            self.error = error
-        self.synced.set()
 
 
 class OpenShard:
@@ -117,14 +105,13 @@ class OpenShard:
         """Entries in work."""
         self._after = 0
         self._batch = Batch()
-        self._syncing: Batch | None = None
         self._flushed = -BATCH_SECONDS
         """When; the first file need not wait for others, so that even very short lives get somewhere."""
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to do, and everything is written down."""
-        return self.exhausted and not self.open and not self._batch and self._syncing is None
+        return self.exhausted and not self.open and not self._batch
 
     def route(self, active: Active) -> dict[str, Any]:
         return self.job.routes[active.part][active.route]
@@ -183,27 +170,18 @@ class OpenShard:
 
     # -- writing down --------------------------------------------------------------------------------------------
 
-    def write_down(self, *, wait: bool = False) -> None:
-        """Writes down what has reached the disk, and sends the next batch there when it is time.
-
-        Raises: DiskFull, CacheError.
-        """
-        if self._syncing and (wait or self._syncing.synced.is_set()):
-            self._syncing.synced.wait()
-            batch, self._syncing = self._syncing, None
-            self._place(batch)
-        next_ = self._batch
-        late = wait or (self.exhausted and not self.open)
-        due = late or len(next_.files) >= BATCH_FILES or time.monotonic() - self._flushed >= BATCH_SECONDS
-        if due and self._syncing is None and next_:
-            self._flushed, self._batch, self._syncing = time.monotonic(), Batch(), next_
-            threading.Thread(target=next_.sync, args=(self.job.home.root,), daemon=True).start()
+    def write_down(self) -> None:
+        """Writes down what is finished, when it is time. Raises: DiskFull, CacheError."""
+        ending = self.exhausted and not self.open
+        late = time.monotonic() - self._flushed >= BATCH_SECONDS
+        if self._batch and (ending or late or len(self._batch.files) >= BATCH_FILES):
+            self.save()
 
     def save(self) -> None:
         """Writes down all that is finished. Raises: DiskFull, CacheError."""
-        # The batch that is being synced, and the last one.
-        for _ in range(2):
-            self.write_down(wait=True)
+        if batch := self._batch:
+            self._flushed, self._batch = time.monotonic(), Batch()
+            self._place(batch)
 
     def close(self) -> None:
         self._state.close()
@@ -215,20 +193,17 @@ class OpenShard:
         rows: list[tuple[Placed, str]] = []
         groups = {active.unit for active, _ in batch.files if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
-        with disk_errors(self.job.home.root):
-            if batch.error:
-                raise batch.error
-            with self._state.reading(), self._ledger.reading():
-                for active, staged in batch.files:
-                    path, unit = staged.path, active.unit
-                    before = here.get(path) or self._state.find(path, unit) or self._ledger.find(path, unit)
-                    try:
-                        here[path] = accept(self.job.home, before, unit, staged, self._planned)
-                    except MedfetchError as error:
-                        active.errors.append(error)
-                        active.names.discard(path)
-                    else:
-                        rows.append((here[path], staged.staged))
+        with disk_errors(self.job.home.root), self._state.reading(), self._ledger.reading():
+            for active, staged in batch.files:
+                path, unit = staged.path, active.unit
+                before = here.get(path) or self._state.find(path, unit) or self._ledger.find(path, unit)
+                try:
+                    here[path] = accept(self.job.home, before, unit, staged, self._planned)
+                except MedfetchError as error:
+                    active.errors.append(error)
+                    active.names.discard(path)
+                else:
+                    rows.append((here[path], staged.staged))
         for active in [active for active in batch.finished if active.errors]:
             self._fail(active, batch)
         complete = [active for active in batch.finished if not active.errors]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, entries, leases, placing, planning, receipt, verify
+from medfetch import cache, durability, entries, leases, placing, planning, receipt, verify
 from medfetch.cache import Home, Readers
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -39,7 +39,8 @@ def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     plans = []
     for made in planning.all_of(home):
         tally = planning.tally(made)
-        complete = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
+        there = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
+        complete = there and not durability.in_doubt(home)
         tally["files_here"] = _files_here(home, made)
         word = "complete" if complete else "partial" if tally["files_here"] else "planned"
         plans.append(
@@ -100,8 +101,10 @@ def _stale(made: Plan, recipe: Recipe | None) -> str | None:
 
 def complete(home: Home) -> bool:
     """Whether everything that was asked for is there."""
-    return home.receipt.exists() and all(
-        tally["done"] == tally["entries"] for tally in map(planning.tally, planning.all_of(home))
+    return (
+        home.receipt.exists()
+        and not durability.in_doubt(home)
+        and all(tally["done"] == tally["entries"] for tally in map(planning.tally, planning.all_of(home)))
     )
 
 

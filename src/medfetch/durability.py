@@ -1,0 +1,142 @@
+"""What a power cut may take away: files that are whole and named, whose bytes had not reached the disk yet.
+
+Nobody waits for the disk while files are fetched. A mark beside the ledger says that something may be missing if the
+machine goes down; its time says since when. If it does, the files that came after that are read again by the next run.
+A killed process loses nothing of this kind: what it wrote is the system's, which writes it out in any case.
+It must not know where files come from.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from medfetch import cache
+from medfetch.cache import Home
+from medfetch.checksum import hash_file
+from medfetch.ledger import Placed
+
+SYNC_EVERY = 30.0
+"""Seconds between two syncs of a run, as often as Linux writes out by itself (vm.dirty_expire_centisecs)."""
+SHARE = 0.05
+"""Of the time that a run took, so much it waits at its end for the last sync."""
+SLACK = 2.0
+"""Seconds by which the times of files may be off: FAT's have even seconds."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Linux: another one after each start of the machine."""
+
+
+def boot() -> str | None:
+    """Tells one start of a machine from another; None where the system does not say."""
+    with suppress(OSError):
+        return BOOT.read_text().strip()
+    return None
+
+
+class _Mark:
+    """The file that says: of what came since its time, something may not be on the disk."""
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.inner / "unsynced"
+
+    def of(self) -> str | None:
+        """The start of the machine it was made in; None where there is no mark."""
+        try:
+            return self._path.read_text()
+        except FileNotFoundError:
+            return None
+
+    def since(self) -> float:
+        return self._path.stat().st_mtime
+
+    def make(self) -> None:
+        """Without a change of its time where there is one: what came before is still not synced."""
+        if self.of() is None:
+            self._path.write_text(boot() or "")
+            # A mark that a power cut takes away would be none.
+            descriptor = os.open(self._path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def set(self, moment: float) -> None:
+        os.utime(self._path, (moment, moment))
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def in_doubt(home: Home) -> bool:
+    """Whether the machine went down before all that was written had reached its disk."""
+    made_in = _Mark(home).of()
+    return made_in is not None and made_in != boot()
+
+
+def lost(home: Home, files: Iterable[Placed]) -> Iterator[str]:
+    """Paths of those files that a power cut may have reached, and that do not have their digest any more."""
+    since = _Mark(home).since() - SLACK
+    for file in files:
+        path = home.root / file.path
+        with suppress(FileNotFoundError, NotADirectoryError):
+            # The time of the last change of its inode, as by the rename that named it.
+            if path.stat().st_ctime >= since and hash_file(path).sha256 != file.sha256:
+                yield file.path
+
+
+def settle(home: Home) -> None:
+    """After ``lost``, or where a former run has not waited for the disk: brings it there, and takes the mark away.
+
+    Raises: OSError.
+    """
+    if _Mark(home).of() is not None:
+        cache.sync_folder(home.root)
+        _Mark(home).remove()
+
+
+@contextmanager
+def writing(home: Home) -> Iterator[None]:
+    """Around a run that names files: marks the home meanwhile, and syncs now and then.
+
+    Raises: OSError where the disk did not take what was written.
+    """
+    mark = _Mark(home)
+    mark.make()
+    syncer = _Syncer(home, mark)
+    try:
+        yield
+    finally:
+        syncer.end()
+
+
+class _Syncer(threading.Thread):
+    def __init__(self, home: Home, mark: _Mark) -> None:
+        super().__init__(name="sync", daemon=True)
+        self._home, self._mark = home, mark
+        self._began = time.monotonic()
+        self._ending = threading.Event()
+        self._error: OSError | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            while not self._ending.wait(SYNC_EVERY):
+                began = time.time()
+                cache.sync_folder(self._home.root)
+                self._mark.set(began)
+            cache.sync_folder(self._home.root)
+            self._mark.remove()
+        except OSError as error:
+            self._error = error
+
+    def end(self) -> None:
+        """Waits for the last sync, though not for ever where the mark can be trusted."""
+        self._ending.set()
+        patient = boot() is None or cache.is_network(self._home.root)
+        self.join(None if patient else SHARE * (time.monotonic() - self._began))
+        if self._error:
+            raise self._error

@@ -1,0 +1,118 @@
+"""Power cuts: what may not have reached the disk is read again by the next run, and nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from datasets import http, tree, write_recipe
+from running import Medfetch, Run
+from servers import Server, serve
+
+from medfetch import cache as cache_folder
+from medfetch import durability
+from medfetch.cache import Home
+
+BODIES = {f"file-{number}": bytes([number]) * 50_000 for number in range(5)}
+WHOLE = {name: hashlib.sha256(body).hexdigest() for name, body in BODIES.items()}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def run(home: Path, cache: Path) -> Run:
+    """The real command, with no endpoint replaced."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
+    settings = {"CACHE": cache, "RECIPES": home, "BACKOFF": 0.01, "RESERVE": 0}
+    return Medfetch(home, environment | {f"MEDFETCH_{name}": str(value) for name, value in settings.items()})
+
+
+@pytest.fixture
+def home_of_set(run: Run, home: Path, cache: Path, server: Server) -> Home:
+    """A dataset that was fetched, and whose bytes have reached the disk."""
+    files = [
+        {"path": name, "url": server.script(f"/{name}", *[serve(body)] * 3), "size": len(body), "sha256": WHOLE[name]}
+        for name, body in BODIES.items()
+    ]
+    run("get", write_recipe(home, "set", parts={"all": {"routes": http(*files)}}))
+    run("get", "set")
+    made = cache_folder.home(cache, "set", None)
+    assert not (made.inner / "unsynced").exists()
+    server.asked.clear()
+    return made
+
+
+def power_cut(home: Home, *spoilt: str, before: float = 5.0) -> None:
+    """As after a run that began ``before`` seconds ago when the power went: of these files other bytes are there."""
+    mark = home.inner / "unsynced"
+    mark.write_text("another start of the machine")
+    os.utime(mark, (time.time() - before,) * 2)
+    for name in spoilt:
+        (home.root / name).write_bytes(bytes(len(BODIES[name])))
+
+
+def test_what_a_power_cut_spoilt_is_fetched_again(home_of_set: Home, run: Run, server: Server) -> None:
+    power_cut(home_of_set, "file-2", before=60)
+    assert run("path", "set", code=1).err
+    assert run("status", "set", "--json").lines[0]["state"] == "partial"
+    run("get", "set")
+    assert tree(home_of_set.root) == WHOLE
+    assert [asked.path for asked in server.asked] == ["/file-2"]
+    assert not (home_of_set.inner / "unsynced").exists()
+    run("path", "set")
+
+
+def test_what_was_synced_before_is_not_read_again(
+    home_of_set: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    time.sleep(0.05)
+    power_cut(home_of_set, "file-3", before=-durability.SLACK)
+    read: list[str] = []
+    hash_file = durability.hash_file
+    monkeypatch.setattr(durability, "hash_file", lambda path: (read.append(path.name), hash_file(path))[1])
+    from medfetch.ledger import Ledger
+
+    files = list(Ledger(home_of_set.ledger).files())
+    assert list(durability.lost(home_of_set, files)) == ["file-3"]
+    assert read == ["file-3"]
+
+
+def test_a_mark_of_this_start_is_no_doubt(home_of_set: Home, run: Run, server: Server) -> None:
+    """As a killed run leaves it: what it wrote is the system's."""
+    (home_of_set.inner / "unsynced").write_text(durability.boot() or "")
+    run("path", "set", code=0 if durability.boot() else 1)
+    run("get", "set")
+    assert server.asked == []
+    assert not (home_of_set.inner / "unsynced").exists()
+
+
+def test_a_mark_keeps_its_time_until_something_is_synced(home_of_set: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = home_of_set.inner / "unsynced"
+    mark.write_text(durability.boot() or "")
+    os.utime(mark, (1000, 1000))
+    # A disk that takes longer than anybody waits for.
+    monkeypatch.setattr(cache_folder, "sync_folder", lambda folder: time.sleep(30))
+    with durability.writing(home_of_set):
+        assert mark.stat().st_mtime == 1000
+    assert mark.stat().st_mtime == 1000
+
+
+def test_a_disk_that_does_not_take_what_was_written_ends_the_run(
+    home_of_set: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(cache_folder, "sync_folder", fails)
+    monkeypatch.setattr(durability, "SHARE", 1000.0)
+    with pytest.raises(OSError, match="Input/output"), durability.writing(home_of_set):
+        time.sleep(0.01)
+    assert (home_of_set.inner / "unsynced").exists()
