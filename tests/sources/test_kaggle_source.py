@@ -17,7 +17,7 @@ from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
-from medfetch.sources._kaggle import Place, expiry, verdict
+from medfetch.sources._kaggle import Place, verdict
 from medfetch.sources.kaggle import SINGLY, Kaggle
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
@@ -247,19 +247,6 @@ def test_a_link_tells_until_when_it_is_good(box: Sandbox, net: PlainNet) -> None
     assert link.expires is not None and not link.expired
     box.kaggle.life = 20
     assert Kaggle().link(file.urls[0], net).expired
-
-
-@pytest.mark.parametrize(
-    ("query", "seconds"),
-    [
-        ("X-Goog-Date=20261120T000000Z&X-Goog-Expires=900", 1795133700.0),
-        ("X-Goog-Date=yesterday&X-Goog-Expires=900", None),
-        ("X-Goog-Date=20261120T000000Z", None),
-        ("", None),
-    ],
-)
-def test_expiry(query: str, seconds: float | None) -> None:
-    assert expiry(f"https://storage.googleapis.com/f?{query}") == seconds
 
 
 def test_a_host_that_hands_the_file_out_itself(box: Sandbox, member: PlainNet) -> None:

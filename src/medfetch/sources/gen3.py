@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from medfetch import checksum
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component
@@ -70,7 +70,7 @@ class Gen3:
         """Raises: Refused, which tells the three reasons that a commons answers alike for; Retryable."""
         host, _ = _of(url)
         try:
-            told = _json(net.get(url, credential=_credential(host, net)), url)
+            told = _answers.told(net.get(url, credential=_credential(host, net)), host)
         except Refused as error:
             verdict = _verdict(error, url, net)
             raise Refused(verdict.said, status=error.status, hint=f"see {verdict.at}") from None
@@ -93,7 +93,7 @@ class Gen3:
         """A DRS object in the words of a manifest. Raises: UsageProblem, AccessRequired, Retryable."""
         url = f"{_base(host, net)}/ga4gh/drs/v1/objects/{quote(identifier)}"
         try:
-            told = _json(net.get(url, credential=_credential(host, net)), url)
+            told = _answers.told(net.get(url, credential=_credential(host, net)), host)
         except Refused as error:
             raise closed(_verdict(error, _download(host, identifier, net), net), f"gen3-{host}") from None
         if told.get("contents"):
@@ -170,13 +170,3 @@ def _verdict(error: Refused, url: str, net: Net) -> Verdict:
     said = f"{host} answered {error.status} for {identifier}: the API key is wrong, or it has expired, or you have no"
     said += " approval for these data (dbGaP's, for the NIH's); a commons says the same for all three"
     return Verdict(Door.UNCLEAR, said, page)
-
-
-def _json(answer: Any, url: str) -> Mapping[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Retryable(f"{urlsplit(url).hostname} did not answer with an object")
-    return told

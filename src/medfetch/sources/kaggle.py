@@ -16,9 +16,10 @@ from urllib.parse import unquote
 from medfetch.errors import RecipeError, Refused, UsageProblem
 from medfetch.sources import Net
 from medfetch.sources._doors import closed, wanted
-from medfetch.sources._kaggle import CREDENTIAL, Api, Place, expiry, verdict
+from medfetch.sources._kaggle import CREDENTIAL, Api, Place, verdict
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
+from medfetch.sources._signed import expiry
 from medfetch.types import Door, Link, RemoteFile, Selection, Traits, Unpack, Verdict
 
 SINGLY = 25

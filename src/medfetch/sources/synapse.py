@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component
@@ -72,7 +72,8 @@ class Synapse:
             "requestedFiles": [{**asked, "associateObjectType": "FileEntity"}],
         }
         try:
-            (told,) = _json(net.post(url.partition("?")[0], json=body, credential=_credential(net)))["requestedFiles"]
+            answer = net.post(url.partition("?")[0], json=body, credential=_credential(net))
+            (told,) = _answers.told(answer, "Synapse")["requestedFiles"]
             failure, address = told.get("failureCode"), told.get("preSignedURL")
         except (KeyError, TypeError, ValueError):
             raise Retryable(f"Synapse did not answer with a link to {asked['associateObjectId']}") from None
@@ -127,7 +128,8 @@ class _Api:
         if not told.get("hasUnmetAccessRequirement"):
             return None
         url = f"{self._base}/entity/{key}/accessRequirement"
-        rows = _json(self._net.get(url, {"limit": "50", "offset": "0"}, credential=_credential(self._net)))
+        answer = self._net.get(url, {"limit": "50", "offset": "0"}, credential=_credential(self._net))
+        rows = _answers.told(answer, "Synapse")
         names = [str(row.get("name") or f"no. {row.get('id')}") for row in rows.get("results") or []]
         said = (
             f"Synapse has conditions for {key} that you have not met yet: {', '.join(names) or 'it does not say which'}"
@@ -135,7 +137,7 @@ class _Api:
         return Verdict(Door.NOT_APPROVED, f'{said}. "Request Access" on its page', _page(key))
 
     def _post(self, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _json(self._net.post(url, json=body, credential=_credential(self._net)))
+        return _answers.told(self._net.post(url, json=body, credential=_credential(self._net)), "Synapse")
 
 
 def _under(key: str, folder: str, api: _Api, net: Net) -> Iterator[RemoteFile]:
@@ -215,13 +217,3 @@ def _credential(net: Net) -> str | None:
 
 def _page(key: str) -> str:
     return f"https://www.synapse.org/Synapse:{key}"
-
-
-def _json(answer: Any) -> Mapping[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Retryable("Synapse did not answer with JSON")
-    return told
