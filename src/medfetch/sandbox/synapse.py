@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN = "sandbox-token"
 MODEL = "org.sagebionetworks.repo.model"
@@ -45,23 +45,13 @@ class Entity:
         return f"9{self.id.removeprefix('syn')}"
 
 
-@dataclass(slots=True)
-class _Link:
-    content: Content
-    uses: int | None
-    expires: float
-
-
-class Synapse:
-    """Entities by id; ``uses`` and ``life`` (seconds) say how long a signed link is good."""
+class Synapse(Signing[Content]):
+    """Entities by id."""
 
     def __init__(self) -> None:
-        self.uses: int | None = None
-        self.life = 900.0
+        super().__init__(life=900.0)
         self._entities: dict[str, Entity] = {}
-        self._links: dict[str, _Link] = {}
-        self._number = itertools.count(100)
-        self._lock = threading.Lock()
+        self._ids = itertools.count(100)
 
     def folder(
         self,
@@ -90,7 +80,7 @@ class Synapse:
     def _add(
         self, name: str, parent: str, content: Content | None, unmet: Sequence[str], failure: str | None
     ) -> str:  # fmt: skip
-        key = f"syn{next(self._number)}"
+        key = f"syn{next(self._ids)}"
         self._entities[key] = Entity(key, name, parent, content, unmet, failure)
         return key
 
@@ -142,28 +132,18 @@ class Synapse:
         return {**told, "fileHandle": _file_handle(entity), "preSignedURL": self._link(request, entity)}
 
     def _link(self, request: Request, entity: Entity) -> str:
-        """At another origin, which is the other name of this machine."""
         assert entity.content is not None
-        signature = f"{next(self._number):032x}"
-        with self._lock:
-            self._links[signature] = _Link(entity.content, self.uses, time.time() + self.life)
-        host, _, port = (request.header("host") or "").partition(":")
-        other = "127.0.0.1" if host == "localhost" else "localhost"
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return (
-            f"http://{other}:{port}/synapse/storage/{quote(entity.name)}?X-Amz-Algorithm=AWS4-HMAC-SHA256"
-            f"&X-Amz-Date={date}&X-Amz-Expires={max(1, round(self.life))}&X-Amz-Signature={signature}"
+            f"{elsewhere(request)}/synapse/storage/{quote(entity.name)}?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+            f"&X-Amz-Date={date}&X-Amz-Expires={max(1, round(self.life))}&X-Amz-Signature={self.sign(entity.content)}"
         )
 
     def _stored(self, request: Request) -> Answer:
-        with self._lock:
-            link = self._links.get(request.query.get("X-Amz-Signature", ""))
-            good = link is not None and link.expires > time.time() and link.uses != 0
-            if link and good and link.uses is not None:
-                link.uses -= 1
-        if link is None or not good:
+        content = self.signed(request.query.get("X-Amz-Signature", ""))
+        if content is None:
             return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
-        return messages.file(link.content, f'"{link.content.md5()}"')
+        return messages.file(content, f'"{content.md5()}"')
 
 
 def _by_name(entity: Entity) -> str:
