@@ -144,7 +144,8 @@ class _Api:
         answer = self._net.get(url, {"limit": "50", "offset": "0"}, credential=_credential(self._net))
         rows = _answers.told(answer, "Synapse")
         # All conditions are listed, also those that are met; old servers do not tell which.
-        met = {str(each.get("accessRequirementId")) for each in told.get("restrictionDetails") or () if each.get("isMet")}
+        details = told.get("restrictionDetails") or ()
+        met = {str(each.get("accessRequirementId")) for each in details if each.get("isMet")}
         asked = [row for row in rows.get("results") or [] if str(row.get("id")) not in met]
         names = [str(row.get("name") or f"no. {row.get('id')}") for row in asked]
         said = (
