@@ -139,6 +139,8 @@ class Unpack:
     """zip, tar, 7z, or ``dicom-zip`` (an NBIA series: instances are renamed to their SOPInstanceUID)."""
     into: str = ""
     """The folder that receives the members, relative to the dataset's home; empty is the home itself."""
+    only: tuple[tuple[str, ...], ...] = ()
+    """Of a zip, which members are wanted: one pattern of each of these has to fit; where there are none, all are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
 from medfetch.sources._kaggle import Place, verdict
-from medfetch.sources.kaggle import SINGLY, Kaggle
+from medfetch.sources.kaggle import EACH, SINGLY, Kaggle
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
 FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}
@@ -126,9 +126,32 @@ def test_some_of_many_are_fetched_singly_page_by_page(net: PlainNet) -> None:
     assert "pageToken=200" in net.asked[2]
 
 
-@pytest.mark.parametrize(("path", "count"), [("train", 230), ("train/000?.nii", 10), (["train/0001.nii"], 1)])
+@pytest.mark.parametrize(
+    ("path", "count"), [("train/00[01]?.nii", 20), ("train/000?.nii", 10), (["train/0001.nii"], 1)]
+)
 def test_a_recipe_may_want_only_some(net: PlainNet, path: Any, count: int) -> None:
     assert len(resolved(net, dataset="owner/many", path=path)) == count
+
+
+def test_many_of_more_come_in_the_zip_of_all_unless_that_is_dearer(box: Sandbox, net: PlainNet) -> None:
+    locator = {"dataset": "owner/many", "path": "train/0[01]*"}
+    selection = Selection({"path": ("train/00*", "train/01*")})
+    (file,) = resolved(net, selection, **locator)
+    assert file.unpack == Unpack("zip", only=(("train/0[01]*",), ("train/00*", "train/01*")))
+    assert matches(file, selection)
+    assert file.key != resolved(net, dataset="owner/many")[0].key
+    # Files beside it are so large that those wanted cost less one by one.
+    rows = [{"name": name, "totalBytes": 10} for name in MANY] + [{"name": "rest", "totalBytes": 10 + 200 * EACH}]
+    for token in ("pageSize=200$", "pageToken=200"):
+        page, rows = rows[:200], rows[200:]
+        body = json.dumps({"datasetFiles": page, "nextPageToken": "200" if rows else ""})
+        box.add(Fault(match=f"/list/owner/many.*{token}", body=body))
+    assert len(resolved(net, selection, **locator)) == 200
+
+
+def test_the_first_of_many_are_fetched_singly(net: PlainNet) -> None:
+    files = resolved(net, Selection(limit=30), dataset="owner/many")
+    assert files[0].path == "train/0000.nii" and not any(file.unpack for file in files)
 
 
 def test_what_is_not_there_is_an_error_unless_a_selection_asked_for_it(net: PlainNet) -> None:
@@ -279,6 +302,19 @@ def test_all_of_it(box: Sandbox, run: Run, name: str, environment: dict[str, str
     assert tree(Path(receipt["path"])) == (MANY if name == "owner/many" else FEW)
     assert secrets_seen(box) == {"api"}
     assert any("/storage/" in entry.target for entry in box.log)
+
+
+def test_of_a_bundle_only_what_is_wanted_is_unpacked(box: Sandbox, run: Run) -> None:
+    """And another selection, or all of it later, is another thing to have."""
+    chosen = {name: data for name, data in MANY.items() if name < "train/0100"}
+    arguments = ("get", "kaggle:owner/many", "--json")
+    receipt = run(*arguments, "--select", "path=train/00*").last
+    assert tree(Path(receipt["path"])) == chosen
+    assert receipt["files"] == len(chosen)
+    assert sum("/storage/" in entry.target for entry in box.log) == 1
+    assert "0 bad" in run("verify", "kaggle:owner/many").out
+    receipt = run(*arguments).last
+    assert tree(Path(receipt["path"])) == MANY
 
 
 def test_public_datasets_need_no_token(box: Sandbox, run: Run) -> None:
