@@ -33,6 +33,7 @@ def box() -> Iterator[Sandbox]:
         box.kaggle.dataset("owner/hidden", FEW, private=True)
         box.kaggle.competition("scans", FEW)
         box.kaggle.competition("ruled", FEW, entered=False)
+        box.kaggle.competition("phone-verified", FEW)
         box.kaggle.competition("phone", FEW, verified=False)
         yield box
 
@@ -246,12 +247,16 @@ def test_what_kaggle_says(text: str, door: Door) -> None:
     assert told.at
 
 
-def test_a_refusal_without_a_reason_names_all_that_it_may_be(member: PlainNet) -> None:
-    file = resolved(member, competition="phone")[0]
+def test_a_refusal_without_a_reason_names_all_that_it_may_be(box: Sandbox, member: PlainNet) -> None:
+    file = resolved(member, competition="phone-verified")[0]
+    box.kaggle.competition("phone-verified", FEW, verified=False)
+    with pytest.raises(AccessRequired) as before:
+        resolved(member, competition="phone-verified")
     with pytest.raises(Refused) as caught:
         Kaggle().link(file.urls[0], member)
-    assert "rules" in caught.value.message and "phone" in caught.value.message
-    assert caught.value.hint == "https://www.kaggle.com/competitions/phone"
+    for said in (before.value.steps[0]["do"], caught.value.message):
+        assert "rules" in said and "phone number of your account is not verified" in said and "gives no reason" in said
+    assert caught.value.hint == before.value.steps[0]["at"] == "https://www.kaggle.com/competitions/phone-verified"
 
 
 def test_what_is_not_kaggles_refusal_stays_what_it_is() -> None:
@@ -333,6 +338,7 @@ def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> 
     ("name", "token", "words"),
     [
         ("competitions/ruled", TOKEN, "https://www.kaggle.com/competitions/ruled/rules"),
+        ("competitions/phone", TOKEN, "https://www.kaggle.com/settings"),
         ("competitions/scans", "", "https://www.kaggle.com/settings"),
         ("competitions/scans", "a-wrong-token", "https://www.kaggle.com/settings"),
         ("owner/hidden", "", "https://www.kaggle.com/settings"),

@@ -21,6 +21,7 @@ CREDENTIAL = "kaggle"
 PAGE = "200"
 """Files on a page of a list."""
 ADDRESS = re.compile(r"/api/v1/(datasets|competitions/data)/download(?:-all)?/([^?]+)")
+ADDRESSES = re.compile(r"https?://\S+")
 SETTINGS = "https://www.kaggle.com/settings"
 
 
@@ -133,7 +134,8 @@ def verdict(error: Refused, place: Place, logged_in: bool) -> Verdict:
     """
     if error.status is None:
         raise error
-    text, what = error.message.lower(), unquote(place.name)
+    # Without the address, in which the name of a dataset could look like a reason.
+    text, what = ADDRESSES.sub("", error.message).lower(), unquote(place.name)
     if "accept" in text and "rules" in text:
         return Verdict(Door.RULES, f"the rules of {what} are not accepted yet", f"{place.page}/rules")
     if "phone" in text and "verif" in text:

@@ -65,6 +65,9 @@ class Kaggle:
             entries = _entries(place, api, only, selection.limit)
             first = next(entries, None)
             if first:
+                if not place.is_dataset:
+                    # Whose phone number is not verified is shown the list, but given nothing of it.
+                    net.redirect(first.urls[0], credential=CREDENTIAL if net.has(CREDENTIAL) else None)
                 yield first
                 yield from entries
             elif not selection.facets:
