@@ -277,6 +277,9 @@ class Traits:
     """The same for hosts that are known to bear another number."""
     patience: float = 60.0
     """Seconds without a useful byte after which a transfer is given up and resumed."""
+    pause: float = 0.0
+    """Seconds for which a host is left alone after a 429 that does not say for how long, where the backoff is that of
+    the settings' default."""
     ranges: bool = True
     """False where archives are built on the fly: a partial is worth nothing."""
     offline: bool = False

@@ -351,6 +351,10 @@ def test_what_is_shut_ends_before_a_byte(box: Sandbox, run: Run, name: str, toke
     assert box.stats.data_bytes == 0
 
 
+def test_kaggle_is_left_alone_for_a_minute_where_its_429_does_not_say_for_how_long() -> None:
+    assert Kaggle.traits.pause == 60
+
+
 def test_429_is_waited_for_and_not_answered_with_more(box: Sandbox, run: Run) -> None:
     box.add(Fault(match="/download/", status=429, headers={"Retry-After": "0"}, times=2))
     receipt = run("get", "kaggle:owner/few", "--json").last

@@ -44,7 +44,11 @@ class Kaggle:
 
     name: ClassVar[str] = "kaggle"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"kaggle": "https://www.kaggle.com"}, connections=4, host_connections={"www.kaggle.com": 2}
+        endpoints={"kaggle": "https://www.kaggle.com"},
+        connections=4,
+        host_connections={"www.kaggle.com": 2},
+        # Kaggle's 429 seldom says for how long; some were still refused half an hour later (kaggle-cli issue 494).
+        pause=60,
     )
 
     def locate(self, text: str) -> dict[str, Any]:
