@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from plain_net import PlainNet
 from running import Run
 
+from medfetch.checksum import hash_file
 from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, UsageProblem
 from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
@@ -377,6 +379,29 @@ def test_a_bundle_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run,
     # Each refusal of an old link led to a new one.
     assert [entry.status for entry in sent if entry.status >= 400] == ([400, 400] if uses else [])
     assert sum("/download/" in entry.target for entry in box.log) == (3 if uses else 1)
+
+
+def test_a_bundle_in_several_ranges_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run) -> None:
+    size = 300_000_000
+    bundle = Content.noise(size, "bundle")
+    box.kaggle.dataset("owner/big", MANY, bundle=bundle)
+    box.kaggle.uses = 4
+    receipt = run("get", "kaggle:owner/big", "--no-unpack", "--json").last
+    (got,) = Path(receipt["path"]).glob("*.zip")
+    assert hash_file(got).sha256 == hash_of(bundle)
+    got.unlink()
+    sent = [entry for entry in box.log if "/storage/" in entry.target]
+    assert sum("/download/" in entry.target for entry in box.log) > 2
+    assert sum(entry.status >= 400 for entry in sent) > 1
+    # What was there before a link was over was not sent again.
+    assert sum(entry.sent for entry in sent if entry.status < 400) < 1.1 * size
+
+
+def hash_of(content: Content) -> str:
+    digest = hashlib.sha256()
+    for piece in content.read(0, content.size):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, run: Run) -> None:
