@@ -167,6 +167,13 @@ def test_links_that_are_over_are_asked_for_anew(run: Run, box: Sandbox, home: Pa
     assert sum(entry.sent for entry in stored if entry.status in (200, 206)) < len(SCAN) + len(OTHER) + 500_000
 
 
+def test_an_id_as_it_stands_in_papers_is_a_name(run: Run, box: Sandbox, home: Path) -> None:
+    keep_key(home, box)
+    receipt = run("get", f"drs://{HOST}/dg.1/a", "--json").last
+    assert tree(Path(receipt["path"])) == {"scan.nii.gz": sha256(SCAN)}
+    assert run("path", f"gen3:{HOST}/dg.1/a").out.strip() == receipt["path"]
+
+
 def test_what_one_cloud_has_not_comes_from_the_other(run: Run, box: Sandbox, home: Path) -> None:
     keep_key(home, box)
     box.gen3.clouds = ("gs", "s3")
