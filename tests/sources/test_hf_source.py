@@ -100,6 +100,7 @@ def test_only_what_the_locator_wants(box: Sandbox) -> None:
 def test_names() -> None:
     locate = HuggingFace().locate
     assert locate("andreped/LyNoS") == {"dataset": "andreped/LyNoS"}
+    assert locate("https://huggingface.co/datasets/andreped/LyNoS") == {"dataset": "andreped/LyNoS"}
     assert locate("o/d@v1.0") == {"dataset": "o/d", "revision": "v1.0"}
     for wrong in ("", "d", "o/d@", "o/d/e", "../d"):
         with pytest.raises(UsageProblem):

@@ -66,6 +66,8 @@ def resolved(net: PlainNet, selection: Selection = Selection(), **locator: Any) 
         ("owner/few/versions/3", {"dataset": "owner/few", "version": 3}),
         ("owner/few@3", {"dataset": "owner/few", "version": 3}),
         ("https://www.kaggle.com/datasets/owner/few", {"dataset": "owner/few"}),
+        ("https://www.kaggle.com/datasets/owner/few/data", {"dataset": "owner/few"}),
+        ("https://www.kaggle.com/competitions/scans/rules", {"competition": "scans"}),
         ("competitions/scans", {"competition": "scans"}),
         ("https://www.kaggle.com/c/scans/", {"competition": "scans"}),
     ],
@@ -331,9 +333,12 @@ def test_public_datasets_need_no_token(box: Sandbox, run: Run) -> None:
 
 
 def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> None:
-    box.kaggle.dataset("owner/wrapped", FEW, wrapped=frozenset({"a.csv", "train/x 1.nii"}))
+    files = FEW | {"ünïcode/ä+b %41 (1).csv": b"1,2\n" * 999}
+    box.kaggle.dataset(
+        "owner/wrapped", files, wrapped=frozenset({"a.csv", "train/x 1.nii", *files.keys() - FEW.keys()})
+    )
     receipt = run("get", "kaggle:owner/wrapped", "--json").last
-    assert tree(Path(receipt["path"])) == FEW
+    assert tree(Path(receipt["path"])) == files
 
 
 @pytest.mark.parametrize(

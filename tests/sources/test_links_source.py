@@ -7,6 +7,7 @@ import json
 import time
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from datasets import tree, write_recipe
@@ -58,6 +59,13 @@ def test_links_are_found_in_commands_lines_and_prose(text: str, told: tuple[str,
 def test_the_name_that_storage_is_asked_for_counts_too() -> None:
     address = "https://h.example/0815?response-content-disposition=attachment%3B%20filename%3D%22a%20b.zip%22&S=1"
     assert names(address) == {address: ("0815", "a b.zip")}
+
+
+def test_links_that_outlook_has_wrapped() -> None:
+    address = "https://h.example/a.tar.gz?Signature=a%2Bb&Expires=2000000000"
+    wrapped = f"https://eur01.safelinks.protection.outlook.com/?url={quote(address, safe='')}&data=05%7C02&reserved=0"
+    (found,) = mail.read(f'curl -C - "{wrapped}" --output a.tar.gz')
+    assert (found.link.url, found.link.expires, found.names) == (address, 2000000000, ("a.tar.gz",))
 
 
 def test_a_mail_that_was_saved_has_whole_links() -> None:

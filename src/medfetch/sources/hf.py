@@ -51,7 +51,7 @@ class HuggingFace:
     traits: ClassVar[Traits] = Traits(endpoints={"hf": SITE}, connections=8)
 
     def locate(self, text: str) -> dict[str, Any]:
-        dataset, at, revision = text.partition("@")
+        dataset, at, revision = text.removeprefix(f"{SITE}/datasets/").partition("@")
         if not DATASET.fullmatch(dataset) or bool(at) != bool(revision):
             raise UsageProblem(f"{text!r} is no dataset of the Hub; expected hf:owner/name or hf:owner/name@revision")
         return {"dataset": dataset, "revision": revision} if revision else {"dataset": dataset}

@@ -33,7 +33,8 @@ no limits, so this is a guess: two seconds at 10 MB/s."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TYPED = re.compile(
     r"(?:https://(?:www\.)?kaggle\.com/)?"
-    r"(?:(?:competitions|c)/(?P<competition>[^/]+)|(?:datasets/)?(?P<dataset>[^/]+/[^/]+?)(?:(?:/versions/|@)(?P<version>[0-9]+))?)/?"
+    r"(?:(?:competitions|c)/(?P<competition>[^/]+)|(?:datasets/)?(?P<dataset>[^/]+/[^/]+?)(?:(?:/versions/|@)(?P<version>[0-9]+))?)"
+    r"(?:/(?:code|data|discussion|overview|rules))?/?"
 )
 EXPECTED = "expected kaggle:owner/name, kaggle:owner/name/versions/3 or kaggle:competitions/name"
 
