@@ -13,8 +13,11 @@ import pytest
 from asking import Reply, ask
 
 from medfetch.sandbox import Sandbox
-from medfetch.sandbox.examples import COMMONS, HUB_TOKEN, PASSWORD, PERSON
+from medfetch.sandbox.hf import TOKEN as HUB_TOKEN
+from medfetch.sandbox.hosts import COMMONS
 from medfetch.sandbox.kaggle import TOKEN
+from medfetch.sandbox.physionet import PASSWORD
+from medfetch.sandbox.physionet import USER as PERSON
 
 DATA = bytes(range(256)) * 40
 FILES = {"a.nii": DATA}
@@ -98,8 +101,6 @@ HOSTS = {
 
 @pytest.fixture(params=HOSTS)
 def host(request: pytest.FixtureRequest, box: Sandbox) -> Host:
-    box.physionet.accounts[PERSON] = PASSWORD
-    box.hub.users[HUB_TOKEN] = PERSON
     return HOSTS[request.param]
 
 
