@@ -24,6 +24,7 @@ MAY = {
     "types": [],
     "errors": [],
     "leases": [],
+    "patterns": [],
     "progress": [],
     "yaml_marks": [],
     "cache": ["errors"],
@@ -39,8 +40,8 @@ MAY = {
     # … secrets are found without knowing what they are for …
     "credentials": ["config", "credentials", "errors"],
     # … a source translates, and touches the network only through the Net that it is handed …
-    "sources": ["errors", "types", "checksum", "sources"],
-    "unpack": ["errors", "types", "checksum", "dicom", "unpack"],
+    "sources": ["errors", "types", "checksum", "patterns", "sources"],
+    "unpack": ["errors", "types", "checksum", "dicom", "patterns", "unpack"],
     # … and the sandbox shares no code with what is tried out against it.
     "sandbox": ["config", "errors", "sandbox"],
 }

@@ -371,6 +371,8 @@ URL = "https://api.example/list"
 class Api:
     """An ApiNet, and what it waited for and said."""
 
+    pause = 0.0
+
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(
             cache=folder, tries=3, backoff=0.01, user_agent="test/1", endpoints={"api": "http://mirror"}
@@ -381,8 +383,8 @@ class Api:
 
     @property
     def net(self) -> ApiNet:
-        return ApiNet(self.settings, Traits(endpoints={"api": "https://api.example", "b": "https://b.example"}),
-                      self.hosts, self.clock, self.said.append)  # fmt: skip
+        traits = Traits(endpoints={"api": "https://api.example", "b": "https://b.example"}, pause=self.pause)
+        return ApiNet(self.settings, traits, self.hosts, self.clock, self.said.append)
 
 
 @pytest.fixture
@@ -458,6 +460,19 @@ def test_an_apis_retry_after_pauses_its_host(api: Api, web: responses.RequestsMo
         api.net.get(URL)
     assert caught.value.after == 1000
     assert api.hosts.pause_left("api.example") > 900
+
+
+@pytest.mark.parametrize(("pause", "after"), [(0.0, None), (70_000.0, 700.0)])
+def test_a_429_that_does_not_say_for_how_long(
+    api: Api, web: responses.RequestsMock, pause: float, after: float | None
+) -> None:
+    """The pause is for the usual backoff of a second; here it is a hundredth of that."""
+    web.get(URL, status=429)
+    api.pause, api.settings = pause, replace(api.settings, tries=1)
+    with pytest.raises(Retryable) as caught:
+        api.net.get(URL)
+    assert caught.value.after == after
+    assert (api.hosts.pause_left("api.example") > 600) is bool(pause)
 
 
 def test_an_api_that_is_not_there_is_unreachable(api: Api) -> None:

@@ -152,6 +152,15 @@ def test_dots_in_names_are_normalised(suffix: str, tmp_path: Path) -> None:
     assert unpack(archive, kind(suffix), tmp_path / "staging") == {"a": b"1", "b/c/d": b"2", ".hidden": b"3"}
 
 
+def test_a_zip_in_part(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"a/1.nii": b"1", "a/2.csv": b"2", "b/3.nii": b"3", "big": bytes(10**6)})
+    only = (("a", "b/*"), ("*.nii",))
+    members = extract([archive], "zip", tmp_path / "staging", free_bytes=lambda: 100, only=only)
+    assert [member.name for member in members] == ["a/1.nii", "b/3.nii"]
+    with pytest.raises(RecipeError, match="a part of 'tar'"):
+        extract([archive], "tar", tmp_path / "staging", free_bytes=lambda: ROOMY, only=only)
+
+
 def test_more_members_than_fit_in_one_staging_folder(tmp_path: Path) -> None:
     tree = {f"{number}": str(number).encode() for number in range(staging.PER_FOLDER + 2)}
     assert unpack(make_zip(tmp_path / "a.zip", tree), "zip", tmp_path / "staging") == tree

@@ -58,6 +58,8 @@ def load(name: str, extra: Iterable[Path] = (), *, sha256: str | None = None) ->
         return names.from_address(name, sha256)
     if sha256:
         raise UsageProblem(f"a SHA-256 was given for {name!r}, which is not an http address")
+    if name.startswith("drs://"):
+        return names.from_source(f"gen3:{name.removeprefix('drs://')}")
     if name.startswith("doi:"):
         return _from_doi(name.removeprefix("doi:"), extra)
     # Imported here because looking for third-party sources takes a third of the time of `medfetch list`.

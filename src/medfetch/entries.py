@@ -27,7 +27,7 @@ def _file_text(file: RemoteFile) -> str:
         optional = {
             "etag": file.etag,
             "facets": file.facets,
-            "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into},
+            "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into, "only": file.unpack.only},
             "dicom": file.dicom,
             "credential": file.credential,
         }
@@ -68,7 +68,7 @@ def _file(content: dict[str, Any]) -> RemoteFile:
         checksums=tuple([Checksum(*each.split(":", 1)) for each in get("checksums", ())]),
         etag=get("etag"),
         facets=get("facets", {}),
-        unpack=Unpack(**unpack) if unpack else None,
+        unpack=Unpack(unpack["kind"], unpack["into"], tuple(map(tuple, unpack.get("only", ())))) if unpack else None,
         dicom=get("dicom", False),
         credential=get("credential"),
         pieces=tuple(map(_file, get("pieces", ()))),

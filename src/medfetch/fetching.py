@@ -226,7 +226,9 @@ class Fetching:
         assert file.unpack is not None
         staging = self._staging(file)
         paths = [piece.path for piece in pieces]
-        members = unpack.extract(paths, file.unpack.kind, staging, name=file.path, **self._bounds())
+        members = unpack.extract(
+            paths, file.unpack.kind, staging, name=file.path, only=file.unpack.only, **self._bounds()
+        )
         # The archive's digest vouches for its members.
         files = [
             Staged(

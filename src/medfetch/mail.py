@@ -42,13 +42,22 @@ def read(text: str) -> tuple[Mailed, ...]:
     """The links of a mail, each once: in curl's or wget's commands, one a line, in prose, in a saved mail."""
     found: dict[str, set[str]] = {}
     for line in _body(text).replace("\\\n", " ").splitlines():
-        addresses = [html.unescape(each).rstrip(AFTER_A_LINK) for each in LINK.findall(line)]
+        addresses = [_unwrapped(html.unescape(each).rstrip(AFTER_A_LINK)) for each in LINK.findall(line)]
         outputs = OUTPUT.findall(line) if len(addresses) == 1 else []
         for address in addresses:
             found.setdefault(address, set()).update(_names(address), (each.rpartition("/")[2] for each in outputs))
     return tuple(
         Mailed(Link(address, _signed.expiry(address)), tuple(sorted(names - {""}))) for address, names in found.items()
     )
+
+
+def _unwrapped(address: str) -> str:
+    """A link itself, where the receiver's mail server has put one of Outlook's Safe Links in its place."""
+    parts = urlsplit(address)
+    if not (parts.hostname or "").endswith(".safelinks.protection.outlook.com"):
+        return address
+    inner = parse_qs(parts.query).get("url", [""])[0]
+    return inner if inner.startswith(("https://", "http://")) else address
 
 
 def _names(address: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from typing import Any
 from medfetch import cache
 from medfetch.cache import Home
 from medfetch.errors import RecipeError, UsageProblem
+from medfetch.patterns import fits
 from medfetch.state import Shard, create_shard
 from medfetch.types import Entry, Group, Recipe, Route, Selection
 
@@ -88,7 +89,7 @@ def matches(entry: Entry, selection: Selection) -> bool:
     """Whether an entry is wanted: for each facet asked for, one of its patterns fits."""
     for facet, patterns in selection.facets.items():
         if facet == "path":
-            wanted = any(_path_fits(entry, pattern) for pattern in patterns)
+            wanted = _path_fits(entry, patterns)
         else:
             value = entry.facets.get(facet, "")
             wanted = any(fnmatchcase(value, pattern) for pattern in patterns)
@@ -97,12 +98,15 @@ def matches(entry: Entry, selection: Selection) -> bool:
     return True
 
 
-def _path_fits(entry: Entry, pattern: str) -> bool:
+def _path_fits(entry: Entry, patterns: tuple[str, ...]) -> bool:
     # A pattern that reaches into a group's folder wants the group: its files' names are not known yet.
     if isinstance(entry, Group):
         depth = entry.path.count("/") + 1
-        pattern = "/".join(pattern.split("/")[:depth])
-    return fnmatchcase(entry.path, pattern) or fnmatchcase(entry.path, f"{pattern.rstrip('/')}/*")
+        patterns = tuple("/".join(pattern.split("/")[:depth]) for pattern in patterns)
+    # Of an archive that is to be unpacked in part its source has chosen the members.
+    elif entry.unpack and entry.unpack.only:
+        return True
+    return fits(entry.path, patterns)
 
 
 def identity(recipe: Recipe, routes: Mapping[str, list[Route]], selection: Selection, archives: str) -> str:

@@ -139,6 +139,8 @@ class Unpack:
     """zip, tar, 7z, or ``dicom-zip`` (an NBIA series: instances are renamed to their SOPInstanceUID)."""
     into: str = ""
     """The folder that receives the members, relative to the dataset's home; empty is the home itself."""
+    only: tuple[tuple[str, ...], ...] = ()
+    """Of a zip, which members are wanted: one pattern of each of these has to fit; where there are none, all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,9 @@ class Traits:
     """The same for hosts that are known to bear another number."""
     patience: float = 60.0
     """Seconds without a useful byte after which a transfer is given up and resumed."""
+    pause: float = 0.0
+    """Seconds for which a host is left alone after a 429 that does not say for how long, where the backoff is that of
+    the settings' default."""
     ranges: bool = True
     """False where archives are built on the fly: a partial is worth nothing."""
     offline: bool = False

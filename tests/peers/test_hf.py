@@ -37,7 +37,7 @@ def published(box: Sandbox) -> dict[str, str]:
     return {path: sha256(data) for path, data in content.items()}
 
 
-def official(box: Sandbox, tmp_path: Path, token: str | None = TOKEN) -> subprocess.CompletedProcess[str]:
+def official(box: Sandbox, tmp_path: Path, token: str | None = TOKEN, **more: str) -> subprocess.CompletedProcess[str]:
     python = os.environ.get("PEER_HUGGINGFACE_HUB", sys.executable)
     if subprocess.run([python, "-c", "import huggingface_hub"], capture_output=True, check=False).returncode:
         pytest.skip(
@@ -46,7 +46,7 @@ def official(box: Sandbox, tmp_path: Path, token: str | None = TOKEN) -> subproc
         )
     environment = {
         "PATH": os.environ["PATH"], "HF_ENDPOINT": box.endpoints["hf"], "HF_HOME": str(tmp_path / "hf-home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1", **({"HF_TOKEN": token} if token else {}),
+        "HF_HUB_DISABLE_TELEMETRY": "1", **({"HF_TOKEN": token} if token else {}), **more,
     }  # fmt: skip
     command = [python, "-c", OFFICIAL, str(tmp_path / "theirs")]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -65,6 +65,15 @@ def test_the_same_tree_and_the_token_stays_at_the_hub(
     assert tree(Path(ran.last["path"])) == theirs(tmp_path) == published
     sent = {entry.header("authorization") for entry in box.log if "/storage/" in entry.target}
     assert sent == {None}
+
+
+def test_what_is_offered_in_chunks_too(box: Sandbox, run: Run, tmp_path: Path, published: dict[str, str]) -> None:
+    """The chunks themselves are not in the sandbox; the client can be told to do without them."""
+    box.hub.xet = True
+    done = official(box, tmp_path, HF_HUB_DISABLE_XET="1")
+    assert done.returncode == 0, done.stderr
+    ran = run("get", "hf:o/d", "--json", HF_TOKEN=TOKEN)
+    assert tree(Path(ran.last["path"])) == theirs(tmp_path) == published
 
 
 def test_a_wrong_byte_that_its_own_client_does_not_see(

@@ -59,7 +59,13 @@ def test_objects_are_what_their_commons_says(net: PlainNet, box: Sandbox) -> Non
     assert (first.path, first.size, second.path) == ("scan.nii.gz", len(SCAN), "data")
     assert [str(each) for each in first.checksums] == [f"md5:{ROWS[0]['md5sum']}"]
     assert first.key == f"drs://{HOST}/dg.1/a"
-    assert first.urls == (f"{box.endpoints['gen3']}/{HOST}/user/data/download/dg.1/a",)
+    assert first.urls == (f"{box.endpoints['gen3']}/{HOST}/ga4gh/drs/v1/objects/dg.1/a/access/s3",)
+
+
+def test_an_object_without_access_ids_is_asked_for_as_a_manifests_is(net: PlainNet, box: Sandbox) -> None:
+    box.gen3.clouds = ()
+    [file] = resolved(net, objects=["dg.1/a"])
+    assert file.urls == (f"{box.endpoints['gen3']}/{HOST}/user/data/download/dg.1/a",)
 
 
 def test_a_manifest_is_believed_and_names_stay_apart(net: PlainNet) -> None:
@@ -80,6 +86,17 @@ def test_what_people_type(text: str) -> None:
     for wrong in ("dg.1", HOST, f"{HOST}/", "https://x.example/a b"):
         with pytest.raises(UsageProblem):
             Gen3().locate(wrong)
+
+
+@pytest.mark.parametrize("text", ["dg.4DFC:f/1", "drs://dg.4dfc/f/1", "drs://dg.4DFC:dg.4DFC/f/1"])
+def test_ids_that_name_no_host(text: str) -> None:
+    assert Gen3().locate(text) == {"host": "nci-crdc.datacommons.io", "objects": ["dg.4DFC/f/1"]}
+
+
+def test_an_id_of_a_commons_that_is_not_known() -> None:
+    with pytest.raises(UsageProblem, match=r"begin with dg\.0000") as caught:
+        Gen3().locate("drs://dg.0000:f")
+    assert caught.value.hint is not None and "gen3:HOST/dg.0000/f" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -148,6 +165,21 @@ def test_links_that_are_over_are_asked_for_anew(run: Run, box: Sandbox, home: Pa
     assert len({entry.target for entry in stored if "scan.nii" in entry.target}) == 2
     assert not any(entry.header("authorization") for entry in stored)
     assert sum(entry.sent for entry in stored if entry.status in (200, 206)) < len(SCAN) + len(OTHER) + 500_000
+
+
+def test_an_id_as_it_stands_in_papers_is_a_name(run: Run, box: Sandbox, home: Path) -> None:
+    keep_key(home, box)
+    receipt = run("get", f"drs://{HOST}/dg.1/a", "--json").last
+    assert tree(Path(receipt["path"])) == {"scan.nii.gz": sha256(SCAN)}
+    assert run("path", f"gen3:{HOST}/dg.1/a").out.strip() == receipt["path"]
+
+
+def test_what_one_cloud_has_not_comes_from_the_other(run: Run, box: Sandbox, home: Path) -> None:
+    keep_key(home, box)
+    box.gen3.clouds = ("gs", "s3")
+    box.add(Fault(match="/access/gs", status=404, times=None))
+    receipt = run("get", f"gen3:{HOST}/dg.1/a", "--json").last
+    assert tree(Path(receipt["path"])) == {"scan.nii.gz": sha256(SCAN)}
 
 
 def test_a_key_that_has_lapsed_is_told_before_a_byte(run: Run, box: Sandbox, home: Path, cache: Path) -> None:

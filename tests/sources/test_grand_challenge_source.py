@@ -17,7 +17,6 @@ from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, Usa
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.grand_challenge import TOKEN, Image
 from medfetch.sources import grand_challenge
-from medfetch.sources._signed import expiry
 from medfetch.sources.grand_challenge import GrandChallenge
 from medfetch.types import Door, Entry, Group, RemoteFile, Selection
 
@@ -246,21 +245,6 @@ def test_a_file_that_one_has_no_right_to(box: Sandbox, net: PlainNet) -> None:
     with pytest.raises(Refused, match="no right") as caught:
         GrandChallenge().link(file.urls[0], net)
     assert caught.value.status == 404
-
-
-@pytest.mark.parametrize(
-    ("query", "seconds"),
-    [
-        ("X-Amz-Date=20261120T000000Z&X-Amz-Expires=900&X-Amz-Signature=x", 1795133700.0),
-        ("Expires=1795133700&Signature=x&Key-Pair-Id=y", 1795133700.0),
-        ("X-Amz-Date=yesterday&X-Amz-Expires=900", None),
-        ("X-Amz-Date=20261120T000000Z", None),
-        ("Expires=soon", None),
-        ("", None),
-    ],
-)
-def test_expiry(query: str, seconds: float | None) -> None:
-    assert expiry(f"https://storage.example/f?{query}") == seconds
 
 
 # -- the whole way ------------------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ def test_only_what_the_locator_wants(box: Sandbox) -> None:
 def test_names() -> None:
     locate = HuggingFace().locate
     assert locate("andreped/LyNoS") == {"dataset": "andreped/LyNoS"}
+    assert locate("https://huggingface.co/datasets/andreped/LyNoS") == {"dataset": "andreped/LyNoS"}
     assert locate("o/d@v1.0") == {"dataset": "o/d", "revision": "v1.0"}
     for wrong in ("", "d", "o/d@", "o/d/e", "../d"):
         with pytest.raises(UsageProblem):
@@ -116,11 +117,13 @@ def test_names() -> None:
         ("hf_wrong", Door.WRONG_LOGIN, "does not accept"),
         ("hf_other", Door.PENDING, "not decided"),
         ("hf_third", Door.NOT_APPROVED, "ask for access"),
+        ("hf_fourth", Door.NOT_APPROVED, "rejected the request"),
         (TOKEN, Door.OPEN, "open to this token"),
     ],
 )
 def test_each_refusal_is_told_apart(box: Sandbox, token: str | None, door: Door, said: str) -> None:
-    box.hub.publish("o/d", FILES, gated="manual", approved=["ann"], pending=["bob"])
+    box.hub.users["hf_fourth"] = "dan"
+    box.hub.publish("o/d", FILES, gated="manual", approved=["ann"], pending=["bob"], rejected=["dan"])
     verdict = HuggingFace().preflight(LOCATOR, net(box, token))
     assert verdict.door == door
     assert said in verdict.said
@@ -130,6 +133,21 @@ def test_each_refusal_is_told_apart(box: Sandbox, token: str | None, door: Door,
     else:
         with pytest.raises(AccessRequired):
             resolved(net(box, token))
+
+
+def test_a_gate_that_opens_by_itself_is_told_from_one_that_people_open(box: Sandbox) -> None:
+    box.hub.publish("o/d", FILES, gated="auto", approved=["ann"])
+    verdict = HuggingFace().preflight(LOCATOR, net(box, "hf_third"))
+    assert verdict.door is Door.RULES
+    assert "opens it at once" in verdict.said
+
+
+def test_what_the_hub_has_disabled(box: Sandbox) -> None:
+    box.hub.publish("o/d", FILES)
+    box.add(Fault(match="/revision/", status=403, body="Access to this resource is disabled."))
+    verdict = HuggingFace().preflight(LOCATOR, net(box, TOKEN))
+    assert verdict.door is Door.ABSENT
+    assert "nobody can have it" in verdict.said
 
 
 def test_what_is_not_there(box: Sandbox) -> None:
@@ -177,6 +195,14 @@ def test_hf_endpoint_replaces_the_hub(run: Run, box: Sandbox) -> None:
     _, content = box.hub.publish("o/d", FILES)
     ran = run("get", "hf:o/d", "--json", MEDFETCH_ENDPOINT_HF="", HF_ENDPOINT=box.endpoints["hf"])
     assert tree(Path(ran.last["path"])) == {path: sha256(data) for path, data in content.items()}
+
+
+def test_what_the_hub_also_has_in_chunks_comes_whole_and_is_checked_likewise(run: Run, box: Sandbox) -> None:
+    box.hub.xet = True
+    _, content = box.hub.publish("o/d", FILES)
+    receipt = run("get", "hf:o/d", "--json").last
+    assert tree(Path(receipt["path"])) == {path: sha256(data) for path, data in content.items()}
+    assert receipt["assurance"] == {"published": len(FILES)}
 
 
 def test_a_link_that_has_expired_is_asked_for_again(run: Run, box: Sandbox) -> None:

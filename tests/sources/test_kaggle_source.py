@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ import pytest
 from plain_net import PlainNet
 from running import Run
 
+from medfetch.checksum import hash_file
 from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, UsageProblem
 from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
-from medfetch.sources._kaggle import Place, expiry, verdict
-from medfetch.sources.kaggle import SINGLY, Kaggle
+from medfetch.sources._kaggle import Place, verdict
+from medfetch.sources.kaggle import EACH, SINGLY, Kaggle
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
 FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}
@@ -33,6 +35,7 @@ def box() -> Iterator[Sandbox]:
         box.kaggle.dataset("owner/hidden", FEW, private=True)
         box.kaggle.competition("scans", FEW)
         box.kaggle.competition("ruled", FEW, entered=False)
+        box.kaggle.competition("phone-verified", FEW)
         box.kaggle.competition("phone", FEW, verified=False)
         yield box
 
@@ -63,6 +66,8 @@ def resolved(net: PlainNet, selection: Selection = Selection(), **locator: Any) 
         ("owner/few/versions/3", {"dataset": "owner/few", "version": 3}),
         ("owner/few@3", {"dataset": "owner/few", "version": 3}),
         ("https://www.kaggle.com/datasets/owner/few", {"dataset": "owner/few"}),
+        ("https://www.kaggle.com/datasets/owner/few/data", {"dataset": "owner/few"}),
+        ("https://www.kaggle.com/competitions/scans/rules", {"competition": "scans"}),
         ("competitions/scans", {"competition": "scans"}),
         ("https://www.kaggle.com/c/scans/", {"competition": "scans"}),
     ],
@@ -126,9 +131,32 @@ def test_some_of_many_are_fetched_singly_page_by_page(net: PlainNet) -> None:
     assert "pageToken=200" in net.asked[2]
 
 
-@pytest.mark.parametrize(("path", "count"), [("train", 230), ("train/000?.nii", 10), (["train/0001.nii"], 1)])
+@pytest.mark.parametrize(
+    ("path", "count"), [("train/00[01]?.nii", 20), ("train/000?.nii", 10), (["train/0001.nii"], 1)]
+)
 def test_a_recipe_may_want_only_some(net: PlainNet, path: Any, count: int) -> None:
     assert len(resolved(net, dataset="owner/many", path=path)) == count
+
+
+def test_many_of_more_come_in_the_zip_of_all_unless_that_is_dearer(box: Sandbox, net: PlainNet) -> None:
+    locator = {"dataset": "owner/many", "path": "train/0[01]*"}
+    selection = Selection({"path": ("train/00*", "train/01*")})
+    (file,) = resolved(net, selection, **locator)
+    assert file.unpack == Unpack("zip", only=(("train/0[01]*",), ("train/00*", "train/01*")))
+    assert matches(file, selection)
+    assert file.key != resolved(net, dataset="owner/many")[0].key
+    # Files beside it are so large that those wanted cost less one by one.
+    rows = [{"name": name, "totalBytes": 10} for name in MANY] + [{"name": "rest", "totalBytes": 10 + 200 * EACH}]
+    for token in ("pageSize=200$", "pageToken=200"):
+        page, rows = rows[:200], rows[200:]
+        body = json.dumps({"datasetFiles": page, "nextPageToken": "200" if rows else ""})
+        box.add(Fault(match=f"/list/owner/many.*{token}", body=body))
+    assert len(resolved(net, selection, **locator)) == 200
+
+
+def test_the_first_of_many_are_fetched_singly(net: PlainNet) -> None:
+    files = resolved(net, Selection(limit=30), dataset="owner/many")
+    assert files[0].path == "train/0000.nii" and not any(file.unpack for file in files)
 
 
 def test_what_is_not_there_is_an_error_unless_a_selection_asked_for_it(net: PlainNet) -> None:
@@ -223,12 +251,16 @@ def test_what_kaggle_says(text: str, door: Door) -> None:
     assert told.at
 
 
-def test_a_refusal_without_a_reason_names_all_that_it_may_be(member: PlainNet) -> None:
-    file = resolved(member, competition="phone")[0]
+def test_a_refusal_without_a_reason_names_all_that_it_may_be(box: Sandbox, member: PlainNet) -> None:
+    file = resolved(member, competition="phone-verified")[0]
+    box.kaggle.competition("phone-verified", FEW, verified=False)
+    with pytest.raises(AccessRequired) as before:
+        resolved(member, competition="phone-verified")
     with pytest.raises(Refused) as caught:
         Kaggle().link(file.urls[0], member)
-    assert "rules" in caught.value.message and "phone" in caught.value.message
-    assert caught.value.hint == "https://www.kaggle.com/competitions/phone"
+    for said in (before.value.steps[0]["do"], caught.value.message):
+        assert "rules" in said and "phone number of your account is not verified" in said and "gives no reason" in said
+    assert caught.value.hint == before.value.steps[0]["at"] == "https://www.kaggle.com/competitions/phone-verified"
 
 
 def test_what_is_not_kaggles_refusal_stays_what_it_is() -> None:
@@ -247,19 +279,6 @@ def test_a_link_tells_until_when_it_is_good(box: Sandbox, net: PlainNet) -> None
     assert link.expires is not None and not link.expired
     box.kaggle.life = 20
     assert Kaggle().link(file.urls[0], net).expired
-
-
-@pytest.mark.parametrize(
-    ("query", "seconds"),
-    [
-        ("X-Goog-Date=20261120T000000Z&X-Goog-Expires=900", 1795133700.0),
-        ("X-Goog-Date=yesterday&X-Goog-Expires=900", None),
-        ("X-Goog-Date=20261120T000000Z", None),
-        ("", None),
-    ],
-)
-def test_expiry(query: str, seconds: float | None) -> None:
-    assert expiry(f"https://storage.googleapis.com/f?{query}") == seconds
 
 
 def test_a_host_that_hands_the_file_out_itself(box: Sandbox, member: PlainNet) -> None:
@@ -294,6 +313,19 @@ def test_all_of_it(box: Sandbox, run: Run, name: str, environment: dict[str, str
     assert any("/storage/" in entry.target for entry in box.log)
 
 
+def test_of_a_bundle_only_what_is_wanted_is_unpacked(box: Sandbox, run: Run) -> None:
+    """And another selection, or all of it later, is another thing to have."""
+    chosen = {name: data for name, data in MANY.items() if name < "train/0100"}
+    arguments = ("get", "kaggle:owner/many", "--json")
+    receipt = run(*arguments, "--select", "path=train/00*").last
+    assert tree(Path(receipt["path"])) == chosen
+    assert receipt["files"] == len(chosen)
+    assert sum("/storage/" in entry.target for entry in box.log) == 1
+    assert "0 bad" in run("verify", "kaggle:owner/many").out
+    receipt = run(*arguments).last
+    assert tree(Path(receipt["path"])) == MANY
+
+
 def test_public_datasets_need_no_token(box: Sandbox, run: Run) -> None:
     receipt = run("get", "kaggle:owner/few", "--json").last
     assert tree(Path(receipt["path"])) == FEW
@@ -301,15 +333,19 @@ def test_public_datasets_need_no_token(box: Sandbox, run: Run) -> None:
 
 
 def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> None:
-    box.kaggle.dataset("owner/wrapped", FEW, wrapped=frozenset({"a.csv", "train/x 1.nii"}))
+    files = FEW | {"ünïcode/ä+b %41 (1).csv": b"1,2\n" * 999}
+    box.kaggle.dataset(
+        "owner/wrapped", files, wrapped=frozenset({"a.csv", "train/x 1.nii", *files.keys() - FEW.keys()})
+    )
     receipt = run("get", "kaggle:owner/wrapped", "--json").last
-    assert tree(Path(receipt["path"])) == FEW
+    assert tree(Path(receipt["path"])) == files
 
 
 @pytest.mark.parametrize(
     ("name", "token", "words"),
     [
         ("competitions/ruled", TOKEN, "https://www.kaggle.com/competitions/ruled/rules"),
+        ("competitions/phone", TOKEN, "https://www.kaggle.com/settings"),
         ("competitions/scans", "", "https://www.kaggle.com/settings"),
         ("competitions/scans", "a-wrong-token", "https://www.kaggle.com/settings"),
         ("owner/hidden", "", "https://www.kaggle.com/settings"),
@@ -320,6 +356,10 @@ def test_what_is_shut_ends_before_a_byte(box: Sandbox, run: Run, name: str, toke
     assert words in ran.err
     assert not token or token not in ran.out + ran.err
     assert box.stats.data_bytes == 0
+
+
+def test_kaggle_is_left_alone_for_a_minute_where_its_429_does_not_say_for_how_long() -> None:
+    assert Kaggle.traits.pause == 60
 
 
 def test_429_is_waited_for_and_not_answered_with_more(box: Sandbox, run: Run) -> None:
@@ -344,6 +384,29 @@ def test_a_bundle_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run,
     # Each refusal of an old link led to a new one.
     assert [entry.status for entry in sent if entry.status >= 400] == ([400, 400] if uses else [])
     assert sum("/download/" in entry.target for entry in box.log) == (3 if uses else 1)
+
+
+def test_a_bundle_in_several_ranges_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run) -> None:
+    size = 300_000_000
+    bundle = Content.noise(size, "bundle")
+    box.kaggle.dataset("owner/big", MANY, bundle=bundle)
+    box.kaggle.uses = 4
+    receipt = run("get", "kaggle:owner/big", "--no-unpack", "--json").last
+    (got,) = Path(receipt["path"]).glob("*.zip")
+    assert hash_file(got).sha256 == hash_of(bundle)
+    got.unlink()
+    sent = [entry for entry in box.log if "/storage/" in entry.target]
+    assert sum("/download/" in entry.target for entry in box.log) > 2
+    assert sum(entry.status >= 400 for entry in sent) > 1
+    # What was there before a link was over was not sent again.
+    assert sum(entry.sent for entry in sent if entry.status < 400) < 1.1 * size
+
+
+def hash_of(content: Content) -> str:
+    digest = hashlib.sha256()
+    for piece in content.read(0, content.size):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, run: Run) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from datasets import tree, write_recipe
@@ -60,6 +61,13 @@ def test_the_name_that_storage_is_asked_for_counts_too() -> None:
     assert names(address) == {address: ("0815", "a b.zip")}
 
 
+def test_links_that_outlook_has_wrapped() -> None:
+    address = "https://h.example/a.tar.gz?Signature=a%2Bb&Expires=2000000000"
+    wrapped = f"https://eur01.safelinks.protection.outlook.com/?url={quote(address, safe='')}&data=05%7C02&reserved=0"
+    (found,) = mail.read(f'curl -C - "{wrapped}" --output a.tar.gz')
+    assert (found.link.url, found.link.expires, found.names) == (address, 2000000000, ("a.tar.gz",))
+
+
 def test_a_mail_that_was_saved_has_whole_links() -> None:
     address = f"https://h.example/a.zip?Signature={'x' * 100}&Expires=2000000000"
     message = EmailMessage()
@@ -77,6 +85,9 @@ def test_a_mail_that_was_saved_has_whole_links() -> None:
         ("X-Goog-Date=20330518T033320Z&X-Goog-Expires=60", 2000000060),
         ("se=2033-05-18T03%3A33%3A20Z&sig=x", 2000000000),
         ("X-Amz-Date=yesterday&X-Amz-Expires=60", None),
+        ("X-Goog-Date=yesterday&X-Goog-Expires=60", None),
+        ("X-Amz-Date=20330518T033320Z", None),
+        ("Expires=soon", None),
         ("Policy=bm90aGluZw__", None),
         ("", None),
     ],

@@ -142,6 +142,14 @@ def test_a_path_that_leaves_the_folder_is_refused(box: Sandbox) -> None:
 # -- names ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("part", ["content", "files"])
+def test_the_address_of_a_page_is_a_name(part: str) -> None:
+    assert PhysioNet().locate(f"https://physionet.org/{part}/mimic-cxr/2.1.0/") == {
+        "project": "mimic-cxr",
+        "version": "2.1.0",
+    }
+
+
 def test_names() -> None:
     locate = PhysioNet().locate
     assert locate("mimic-cxr-jpg/2.1.0") == {"project": "mimic-cxr-jpg", "version": "2.1.0"}
@@ -235,6 +243,15 @@ def test_a_thousand_files_of_which_two_are_bad(run: Run, home: Path, cache: Path
     box.clear()
     run("get", "cxr")
     assert tree(cache / "cxr" / "current") == {path: sha256(data) for path, data in content.items()}
+
+
+def test_the_site_is_asked_over_eight_connections(run: Run, home: Path, box: Sandbox) -> None:
+    listed = {f"{number:03d}.dcm": 100 for number in range(150)}
+    box.physionet.publish("cxr", "2.1.0", listed, policy="credentialed", approved=["ann"])
+    box.add(Fault(match="dcm", stall=0.05, times=None))
+    write_netrc(home)
+    run("get", "physionet:cxr/2.1.0", "--jobs", "32")
+    assert 1 < box.stats.most_requests <= PhysioNet.traits.connections == 8
 
 
 def test_without_a_log_in_nothing_is_fetched(run: Run, home: Path, box: Sandbox) -> None:

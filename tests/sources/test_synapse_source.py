@@ -27,7 +27,7 @@ PAGE_OF = "https://www.synapse.org/Synapse:{}"
 def box() -> Iterator[Sandbox]:
     with Sandbox() as box:
         box.synapse.folder("syn1", FILES)
-        box.synapse.folder("syn2", FILES, unmet=CONDITIONS)
+        box.synapse.folder("syn2", FILES, unmet=CONDITIONS, met=["A quiz"])
         yield box
 
 
@@ -117,7 +117,7 @@ def test_the_host_is_asked_beforehand(
     stranger.secrets["synapse"] = secret
     verdict = Synapse().preflight({"id": key}, stranger)
     assert (verdict.door, verdict.at) == (door, at)
-    assert words in verdict.said
+    assert words in verdict.said and "A quiz" not in verdict.said
 
 
 def test_without_a_token(stranger: PlainNet) -> None:
@@ -146,6 +146,32 @@ def test_codes_of_failure(box: Sandbox, net: PlainNet, code: str, status: int) -
     with pytest.raises(Refused) as caught:
         Synapse().link(file.urls[0], net)
     assert caught.value.status == status
+
+
+def test_a_file_with_a_condition_of_its_own_names_it(box: Sandbox, net: PlainNet) -> None:
+    (key,) = box.synapse.folder("syn5", {"a": b"a"}, unmet=CONDITIONS[:1], met=["A quiz"]).values()
+    batch = f"{net.endpoint('synapse_files')}/file/v1/fileHandle/batch"
+    with pytest.raises(Refused, match=CONDITIONS[0]) as caught:
+        Synapse().link(f"{batch}?fileHandleId=9{key[3:]}&associateObjectId={key}", net)
+    assert "A quiz" not in caught.value.message
+    assert caught.value.hint == PAGE_OF.format(key)
+
+
+def test_what_lies_outside_synapse_and_where(box: Sandbox, net: PlainNet) -> None:
+    there = {"a": "https://archive.example/a.nii", "b": "sftp://lab.example/b.nii"}
+    box.synapse.folder("syn5", dict.fromkeys(there, b"x"), external=there)
+    here, nowhere = resolved(net, id="syn5")
+    assert (here.size, here.checksums) == (None, ())
+    assert Synapse().link(here.urls[0], net).url == there["a"]
+    with pytest.raises(Refused, match=r"outside Synapse.*sftp://lab\.example"):
+        Synapse().link(nowhere.urls[0], net)
+
+
+def test_what_is_neither_a_file_nor_a_folder(box: Sandbox, net: PlainNet) -> None:
+    body = '{"entity": {"id": "syn1", "concreteType": "org.sagebionetworks.repo.model.table.TableEntity"}}'
+    box.add(Fault(match="/syn1/bundle2", method="POST", status=200, body=body))
+    with pytest.raises(UsageProblem, match="is a TableEntity"):
+        resolved(net, id="syn1")
 
 
 def test_a_link_tells_until_when_it_is_good(box: Sandbox, net: PlainNet) -> None:

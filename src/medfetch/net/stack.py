@@ -147,12 +147,18 @@ class ApiNet:
             except requests.exceptions.RequestException as error:
                 raise Retryable(f"{host_of(url)}: {_cause(error)}") from None
             headers = {name.lower(): value for name, value in answer.headers.items()}
+            seconds = wished(answer.status_code, headers)
+            if seconds is None and answer.status_code == 429 and self.traits.pause:
+                seconds = self.traits.pause * self._settings.backoff
             # While the connection is still ours: nobody shall ask in between.
-            if seconds := wished(answer.status_code, headers):
+            if seconds:
                 self._hosts.pause(url, seconds)
         log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
         if answer.status_code >= 400:
-            raise refusal(answer.status_code, headers, url, answer.text[:4000])
+            refused = refusal(answer.status_code, headers, url, answer.text[:4000])
+            if isinstance(refused, Retryable):
+                refused.after = seconds
+            raise refused
         return answer
 
     def _session(self) -> Any:

@@ -16,13 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from medfetch.errors import UsageProblem
+from medfetch.sandbox import examples
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
-from medfetch.sandbox.hosts import ENDPOINTS, MADE_UP, Hosts
+from medfetch.sandbox.hosts import COMMONS, ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
@@ -92,7 +93,7 @@ class Sandbox:
     @property
     def made_up(self) -> dict[str, dict[str, str]]:
         """What opens the gates here, by the names that medfetch gives to the hosts' secrets."""
-        return MADE_UP
+        return {**MADE_UP, "gen3": self.gen3.key(COMMONS)}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -128,6 +129,10 @@ class Sandbox:
     def synapse(self) -> Synapse:
         """Its folders; none at the beginning."""
         return self._hosts.synapse
+
+    def show_examples(self) -> None:
+        """Has something behind each gate."""
+        examples.show(self._hosts)
 
     @property
     def redivis(self) -> Redivis:
@@ -185,10 +190,23 @@ def serve(
             number: signal.signal(number, lambda *_: over.set()) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            for name, address in box.environment.items():
-                sys.stdout.write(f"export {name}={address}\n")
+            box.show_examples()
+            for name, value in {**box.environment, **_variables()}.items():
+                sys.stdout.write(f"export {name}={value}\n")
             sys.stdout.flush()
             over.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _variables() -> dict[str, str]:
+    """The hosts' own variables with the sandbox's secrets, so that a person's own go nowhere; a commons has none."""
+    tokens = {
+        "KAGGLE_API_TOKEN": "kaggle", "GRAND_CHALLENGE_AUTHORIZATION": "grand-challenge", "HF_TOKEN": "hf",
+        "SYNAPSE_AUTH_TOKEN": "synapse", "REDIVIS_API_TOKEN": "redivis",
+    }  # fmt: skip
+    login = MADE_UP["physionet"]
+    return {name: MADE_UP[kind]["token"] for name, kind in tokens.items()} | {
+        "PHYSIONET_USERNAME": login["user"], "PHYSIONET_PASSWORD": login["password"],
+    }  # fmt: skip

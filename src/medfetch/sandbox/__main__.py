@@ -24,6 +24,7 @@ def main() -> None:
     # A terminal's Ctrl-C goes to the whole group; the parent decides when its sandbox ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Sandbox(**vars(options)) as box:
+        box.show_examples()
         sys.stdout.write(json.dumps({"port": box.port, "endpoints": box.endpoints, "made_up": box.made_up}) + "\n")
         sys.stdout.flush()
         sys.stdin.buffer.read()

@@ -6,9 +6,8 @@ Protocol: GA4GH's Data Repository Service 1, Fence's public OpenAPI text, and wh
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import threading
+import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 NEVER = 4102444800
 """When tokens are over: in the year 2100."""
@@ -30,18 +30,16 @@ class _Object:
     approved: bool
 
 
-class Gen3:
-    """Objects by commons and id. ``uses`` says how often a link is good, ``life`` for how many seconds."""
+class Gen3(Signing[_Object]):
+    """Objects by commons and id."""
 
     def __init__(self) -> None:
-        self.uses: int | None = None
-        self.life = 3600.0
+        super().__init__(life=3600.0)
+        self.clouds: Collection[str] = ("s3",)
+        """Where its objects lie, as access ids; none as in old commons."""
         self.lapsed: Collection[str] = ()
         """Commons whose key is over."""
         self._objects: dict[tuple[str, str], _Object] = {}
-        self._links: dict[str, tuple[_Object, int | None, float]] = {}
-        self._number = itertools.count()
-        self._lock = threading.Lock()
 
     def put(self, host: str, identifier: str, data: bytes, *, name: str | None = None, approved: bool = True) -> None:
         self._objects[host, identifier] = _Object(name, Content.of(data), approved)
@@ -61,10 +59,13 @@ class Gen3:
         if rest == "user/credentials/cdis/access_token" and request.method == "POST":
             good = json.loads(request.body).get("api_key") == self.key(host)["api_key"] and host not in self.lapsed
             return as_json({"access_token": self.access_token(host)}) if good else _refused(401, "Not a valid key")
+        if found := re.fullmatch(r"ga4gh/drs/v1/objects/(.+)/access/([^/]+)", rest):
+            known = found[2] in self.clouds and (host, found[1]) in self._objects
+            return self._download(request, host, found[1]) if known else _refused(404, "no such access id")
         if rest.startswith("ga4gh/drs/v1/objects/"):
             identifier = rest.removeprefix("ga4gh/drs/v1/objects/")
-            found = self._objects.get((host, identifier))
-            return as_json(_told(host, identifier, found)) if found else _refused(404, "no record found")
+            told = self._objects.get((host, identifier))
+            return as_json(self._told(host, identifier, told)) if told else _refused(404, "no record found")
         if rest.startswith("user/data/download/"):
             return self._download(request, host, rest.removeprefix("user/data/download/"))
         return text("Not Found\n", 404)
@@ -78,31 +79,24 @@ class Gen3:
             return _refused(401, "You don't have access permission on this file")
         if not found.approved:
             return _refused(403, "You don't have access permission on this file")
-        signature = f"{next(self._number):032x}"
-        with self._lock:
-            self._links[signature] = found, self.uses, time.time() + self.life
-        name, _, port = (request.header("host") or "").partition(":")
-        other = "127.0.0.1" if name == "localhost" else "localhost"
+        signature = self.sign(found)
         expires = round(time.time() + self.life)
-        place = f"http://{other}:{port}/gen3/storage/{signature}/{quote(found.name or 'data')}"
+        place = f"{elsewhere(request)}/gen3/storage/{signature}/{quote(found.name or 'data')}"
         return as_json({"url": f"{place}?Expires={expires}&Signature={signature}"})
 
+    def _told(self, host: str, identifier: str, found: _Object) -> dict[str, Any]:
+        place = f"bucket/{identifier}/{found.name or 'data'}"
+        ways = [{"type": each, "access_id": each, "access_url": {"url": f"{each}://{place}"}} for each in self.clouds]
+        return {
+            "id": identifier, "self_uri": f"drs://{host}/{identifier}", "name": found.name, "size": found.content.size,
+            "checksums": [{"type": "md5", "checksum": found.content.md5()}], "access_methods": ways,
+        }  # fmt: skip
+
     def _stored(self, signature: str) -> Answer:
-        with self._lock:
-            found, uses, until = self._links.get(signature, (None, 0, 0.0))
-            if found is None or uses == 0 or until < time.time():
-                return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
-            if uses is not None:
-                self._links[signature] = found, uses - 1, until
+        found = self.signed(signature)
+        if found is None:
+            return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
         return messages.file(found.content, f'"{found.content.md5()}"')
-
-
-def _told(host: str, identifier: str, found: _Object) -> dict[str, Any]:
-    place = {"type": "s3", "access_id": "s3", "access_url": {"url": f"s3://bucket/{identifier}/{found.name or 'data'}"}}
-    return {
-        "id": identifier, "self_uri": f"drs://{host}/{identifier}", "name": found.name, "size": found.content.size,
-        "checksums": [{"type": "md5", "checksum": found.content.md5()}], "access_methods": [place],
-    }  # fmt: skip
 
 
 def _token(host: str, purpose: str) -> str:

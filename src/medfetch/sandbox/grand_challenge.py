@@ -7,7 +7,6 @@ that DICOM instances come from storage that wants signed headers is assumed, for
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN = "sandbox-token"
 LONGEST_PAGE = 1000
@@ -47,30 +47,26 @@ class _Archive:
     granted: bool
 
 
-@dataclass(slots=True)
-class _Link:
+@dataclass(frozen=True, slots=True)
+class _Stored:
     content: Content
-    uses: int | None
-    expires: float
     headers: bool
+    """Whether it wants the signature as a header, too."""
 
 
-class GrandChallenge:
-    """Archives by name. ``uses`` and ``life`` (seconds) say how long a signed link is good, ``address`` what the API
-    says that it is called, where that is not what it was asked as: behind TLS, for one."""
+class GrandChallenge(Signing[_Stored]):
+    """Archives by name. ``address`` is what the API says that it is called, where that is not what it was asked as:
+    behind TLS, for one."""
 
     def __init__(self) -> None:
-        self.uses: int | None = None
-        self.life = 300.0
+        super().__init__(life=300.0)
         self.address: str | None = None
         self._archives: dict[str, _Archive] = {}
         self._files: dict[str, Content] = {}
         self._instances: dict[str, Mapping[str, Content]] = {}
         self._hidden: set[str] = set()
         """Files and images of archives to which access was not granted."""
-        self._links: dict[str, _Link] = {}
-        self._number = itertools.count()
-        self._lock = threading.Lock()
+        self._values = itertools.count()
 
     def archive(
         self, slug: str, items: Sequence[Mapping[str, Value]], *, listed: bool = True, granted: bool = True
@@ -168,7 +164,7 @@ class GrandChallenge:
     def _item(self, name: str, values: Mapping[str, Value], images: list[Mapping[str, Any]]) -> dict[str, Any]:
         rows = []
         for path, value in values.items():
-            row: dict[str, Any] = {"value": None, "file": None, "image": None, "pk": next(self._number)}
+            row: dict[str, Any] = {"value": None, "file": None, "image": None, "pk": next(self._values)}
             kind = "Image" if isinstance(value, Image) else "File" if isinstance(value, bytes) else "Value"
             if isinstance(value, Image):
                 images.append(self._image(f"{name}/{path}", value))
@@ -216,26 +212,16 @@ class GrandChallenge:
         return {"sop_instance_uid": uid, "get_instance": {"method": "GET", "url": url, "headers": {SIGNED: url[-32:]}}}
 
     def _link(self, request: Request, path: str, content: Content, *, headers: bool) -> str:
-        """At another origin, which is the other name of this machine."""
-        signature = f"{next(self._number):032x}"
-        with self._lock:
-            self._links[signature] = _Link(content, self.uses, time.time() + self.life, headers)
-        host, _, port = (request.header("host") or "").partition(":")
-        other = "127.0.0.1" if host == "localhost" else "localhost"
         expires = "" if headers else f"Expires={round(time.time() + self.life)}&"
-        place = f"http://{other}:{port}/grand-challenge/storage/{quote(path)}"
-        return f"{place}?{expires}Signature={signature}"
+        place = f"{elsewhere(request)}/grand-challenge/storage/{quote(path)}"
+        return f"{place}?{expires}Signature={self.sign(_Stored(content, headers))}"
 
     def _stored(self, request: Request) -> Answer:
         signature = request.query.get("Signature", "")
-        with self._lock:
-            link = self._links.get(signature)
-            good = link is not None and link.expires > time.time() and link.uses != 0
-            if link and good and link.uses is not None:
-                link.uses -= 1
-        if link is None or not good or (link.headers and request.header(SIGNED.lower()) != signature):
+        found = self.signed(signature)
+        if found is None or (found.headers and request.header(SIGNED.lower()) != signature):
             return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
-        return messages.file(link.content, f'"{link.content.md5()}"')
+        return messages.file(found.content, f'"{found.content.md5()}"')
 
 
 def _key(name: str) -> str:

@@ -16,12 +16,11 @@ from urllib.parse import quote
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN = "hf_sandbox"
 LARGE = 5000
 """Bytes from which a file is kept by its SHA-256, with another origin; the real Hub starts at some megabytes."""
-LIFE = 3600
-"""Seconds for which a link to a large file is good."""
 
 
 @dataclass(frozen=True)
@@ -43,36 +42,39 @@ class Dataset:
     gated: str | bool
     approved: frozenset[str]
     pending: frozenset[str]
+    rejected: frozenset[str]
 
 
-class Hub:
-    """Datasets, and whose tokens open their gates. ``users`` are names by token; ``page`` is the length of lists."""
+class Hub(Signing[File]):
+    """Datasets, and whose tokens open their gates. ``users`` are names by token; ``page`` is the length of lists;
+    ``xet`` says whether large files are offered in chunks, too, as the Hub now does."""
 
     def __init__(self) -> None:
+        super().__init__(life=3600.0)
         self.users: dict[str, str] = {TOKEN: "sandbox"}
         self.page = 1000
+        self.xet = False
         self._datasets: dict[str, Dataset] = {}
-        self._large: dict[str, Content] = {}
 
     def publish(
         self, name: str, files: Mapping[str, bytes | int], *, gated: str | bool = False,
-        approved: Collection[str] = (), pending: Collection[str] = (),
+        approved: Collection[str] = (), pending: Collection[str] = (), rejected: Collection[str] = (),
     ) -> tuple[str, dict[str, bytes]]:  # fmt: skip
         """Has a dataset with these files, each its content or so many bytes; returns its commit and all bytes.
 
-        ``gated`` is False, "auto" or "manual"; ``approved`` and ``pending`` are names of users.
+        ``gated`` is False, "auto" or "manual"; ``approved``, ``pending`` and ``rejected`` are names of users.
         """
         made = {path: _file(f"{name}/{path}", what) for path, what in sorted(files.items())}
         commit = hashlib.sha1(repr([(path, file.blob) for path, file in made.items()]).encode()).hexdigest()
-        self._large.update({file.sha256: file.content for file in made.values()})
-        self._datasets[name] = Dataset(name, commit, made, gated, frozenset(approved), frozenset(pending))
+        people = (frozenset(each) for each in (approved, pending, rejected))
+        self._datasets[name] = Dataset(name, commit, made, gated, *people)
         return commit, {path: file.content.whole() for path, file in made.items()}
 
     def answer(self, request: Request, path: str) -> Answer:
         if request.method not in ("GET", "HEAD"):
             return text("only GET and HEAD\n", 405)
         if path.startswith("storage/"):
-            return self._stored(request, path.removeprefix("storage/"))
+            return self._stored(request)
         word, _, token = (request.header("authorization") or "").partition(" ")
         if word and (word.lower() != "bearer" or token not in self.users):
             return _refused(401, None, "Invalid username or password.")
@@ -104,6 +106,7 @@ class Hub:
             row: dict[str, object] = {"type": "file", "oid": file.blob, "size": file.content.size, "path": path}
             if file.large:
                 row["lfs"] = {"oid": file.sha256, "size": file.content.size, "pointerSize": 130}
+                row |= {"xetHash": _xet_hash(file)} if self.xet else {}
             rows.append(row)
         folders = sorted({path.rpartition("/")[0] for path in dataset.files} - {""})
         rows = [{"type": "directory", "oid": "0" * 40, "size": 0, "path": path} for path in folders] + rows
@@ -126,17 +129,19 @@ class Hub:
         about = {"X-Repo-Commit": dataset.commit, "Accept-Ranges": "bytes"}
         if not file.large:
             return messages.file(file.content, f'"{file.blob}"').with_headers(about)
-        # Another name of this machine, so that clients take it for another host.
-        port = (request.header("host") or "").rpartition(":")[2]
-        expires = int(time.time()) + LIFE
-        there = f"http://localhost:{port}/hf/storage/{file.sha256}?Expires={expires}&Signature=sandbox"
+        expires = round(time.time() + self.life)
+        there = f"{elsewhere(request)}/hf/storage/{file.sha256}?Expires={expires}&Signature={self.sign(file)}"
         about |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.content.size), "Location": there}
+        if self.xet:
+            refresh = f"http://{request.header('host')}/hf/api/datasets/{dataset.id}/xet-read-token/{dataset.commit}"
+            about |= {"X-Xet-Hash": _xet_hash(file), "X-Xet-Refresh-Route": refresh}
         return replace(text("Found", 302), headers=about)
 
-    def _stored(self, request: Request, sha256: str) -> Answer:
-        if sha256 not in self._large or int(request.query.get("Expires", "0")) < time.time():
+    def _stored(self, request: Request) -> Answer:
+        file = self.signed(request.query.get("Signature", ""))
+        if file is None:
             return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
-        return messages.file(self._large[sha256], f'"{sha256}"')
+        return messages.file(file.content, f'"{file.sha256}"')
 
 
 def _file(name: str, what: bytes | int) -> File:
@@ -146,6 +151,11 @@ def _file(name: str, what: bytes | int) -> File:
         blob.update(piece)
         sha256.update(piece)
     return File(content, blob.hexdigest(), sha256.hexdigest())
+
+
+def _xet_hash(file: File) -> str:
+    """What names its chunks; the sandbox has none, so that any will do."""
+    return hashlib.sha256(file.sha256.encode()).hexdigest()
 
 
 def _about(dataset: Dataset) -> dict[str, object]:
@@ -174,6 +184,9 @@ def _gate(dataset: Dataset, user: str | None) -> Answer | None:
         return _refused(401, "GatedRepo", said)
     if user in dataset.pending:
         said = f"Your request to access dataset {dataset.id} is awaiting a review from the repo authors."
+        return _refused(403, "GatedRepo", said)
+    if user in dataset.rejected:
+        said = f"Your request to access dataset {dataset.id} has been rejected by the repo's authors."
         return _refused(403, "GatedRepo", said)
     page = f"https://huggingface.co/datasets/{quote(dataset.id)}"
     return _refused(

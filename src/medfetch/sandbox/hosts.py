@@ -13,7 +13,7 @@ It must not know sockets.
     /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
-    /__log      GET the recent requests                   /__carts  POST {"name": [SeriesInstanceUID, …]}
+    /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
     /__stats    GET the counts
 """
 
@@ -34,7 +34,7 @@ from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
 from medfetch.sandbox.physionet import PhysioNet
-from medfetch.sandbox.record import Record
+from medfetch.sandbox.record import Entry, Record
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.synapse import Synapse
 
@@ -55,6 +55,8 @@ MADE_UP = {
     "synapse": {"token": synapse.TOKEN},
 }
 """What opens their gates, so that nobody's own secret has to. Any other host takes any log-in."""
+COMMONS = "sandbox.example"
+"""The commons of Gen3 whose key a rehearsal has."""
 
 
 class Hosts:
@@ -117,7 +119,7 @@ class Hosts:
                     self.nbia.carts.update({name: tuple(uids) for name, uids in json.loads(request.body).items()})
                     return text("")
                 case ("GET", "/__log"):
-                    return as_json([asdict(entry) for entry in self._record().log()])
+                    return as_json([_shown(entry) for entry in self._record().log()])
                 case ("GET", "/__stats"):
                     return as_json(asdict(self._record().tally()))
         except (TypeError, ValueError) as error:
@@ -130,3 +132,9 @@ class Hosts:
             raise ValueError("give either text or size")
         content = Content.of(text.encode()) if text is not None else Content.noise(size or 0, address)
         self.shelf.put(address, content)
+
+
+def _shown(entry: Entry) -> dict[str, object]:
+    """A request as anybody on this machine may see it: whoever called may have sent secrets of their own."""
+    headers = [(name, "…" if name.lower() == "authorization" else value) for name, value in entry.headers]
+    return {**asdict(entry), "headers": headers, "body": ""}

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import json
-import threading
 import time
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN, USER, KEY = "sandbox-token", "sandbox", "sandbox-key"
 """What opens it: a token, or a user name and a key."""
@@ -52,23 +51,12 @@ class Shown:
     """Files that the storage has as the only member of a zip."""
 
 
-@dataclass(slots=True)
-class _Link:
-    content: Content
-    uses: int | None
-    expires: float
-
-
-class Kaggle:
-    """Datasets and competitions by name; ``uses`` and ``life`` (seconds) say how long a signed link is good."""
+class Kaggle(Signing[Content]):
+    """Datasets and competitions by name."""
 
     def __init__(self) -> None:
+        super().__init__(life=900.0)
         self.shown: dict[str, Shown] = {}
-        self.uses: int | None = None
-        self.life = 900.0
-        self._links: dict[str, _Link] = {}
-        self._number = itertools.count()
-        self._lock = threading.Lock()
 
     def dataset(
         self, name: str, files: Mapping[str, bytes], version: int = 1, bundle: Content | None = None, **more: Any
@@ -136,40 +124,31 @@ class Kaggle:
         return self._redirect(request, shown, name, str(values.get("fileName") or ""))
 
     def _redirect(self, request: Request, shown: Shown, name: str, file: str) -> Answer:
-        """To a signed link of the storage, which is another origin: the other name of this machine."""
+        """To a signed link of the storage, which is another origin."""
         if file and file not in shown.files:
             return _refused(404, "Not found")
         content = shown.files[file] if file else shown.bundle
         place = file or "archive.zip"
         if file in shown.wrapped:
             content, place = Content.of(zipped({file.rpartition("/")[2]: content.whole()})), f"{file}.zip"
-        signature = f"{next(self._number):032x}"
-        with self._lock:
-            self._links[signature] = _Link(content, self.uses, time.time() + self.life)
-        host, _, port = (request.header("host") or "").partition(":")
-        other = "127.0.0.1" if host == "localhost" else "localhost"
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         address = (
-            f"http://{other}{f':{port}' if port else ''}/kaggle/storage/{quote(name)}/{quote(place)}"
+            f"{elsewhere(request)}/kaggle/storage/{quote(name)}/{quote(place)}"
             f"?X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Date={date}&X-Goog-Expires={max(1, round(self.life))}"
-            f"&X-Goog-Signature={signature}"
+            f"&X-Goog-Signature={self.sign(content)}"
         )
         return Answer(302, {"Location": address})
 
     # -- the storage ---------------------------------------------------------------------------------------------
 
     def _stored(self, request: Request) -> Answer:
-        with self._lock:
-            link = self._links.get(request.query.get("X-Goog-Signature", ""))
-            good = link is not None and link.expires > time.time() and link.uses != 0
-            if link and good and link.uses is not None:
-                link.uses -= 1
-        if link is None or not good:
+        content = self.signed(request.query.get("X-Goog-Signature", ""))
+        if content is None:
             body = "<Error><Code>ExpiredToken</Code><Message>Invalid argument.</Message></Error>"
             return text(body, 400, "application/xml")
-        digest = bytes.fromhex(_md5(link.content))
+        digest = bytes.fromhex(_md5(content))
         told = f"md5={base64.b64encode(digest).decode()}"
-        return messages.file(link.content, f'"{digest.hex()}"').with_headers({"x-goog-hash": told})
+        return messages.file(content, f'"{digest.hex()}"').with_headers({"x-goog-hash": told})
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

@@ -1,13 +1,12 @@
 """Synapse with its gates: folders in pages, bundles, signed links to another origin, conditions, codes of failure.
 
-It must not know sockets. Protocol: as synapseclient 4.5.0 asks and understands it; the words of refusals are assumed.
+It must not know sockets. Protocol: as synapseclient 4.14.0 asks and understands it; the words of refusals are assumed.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
+from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN = "sandbox-token"
 MODEL = "org.sagebionetworks.repo.model"
@@ -33,35 +33,34 @@ class Entity:
     content: Content | None
     unmet: Sequence[str]
     """Names of the conditions that were not met."""
-    failure: str | None
+    met: Sequence[str]
+    """Names of those that were."""
+    failure: str | None = None
     """What the file service says in place of a link."""
+    external: str | None = None
+    """Where its owner keeps it, outside Synapse."""
 
     @property
     def kind(self) -> str:
         return f"{MODEL}.FileEntity" if self.content else f"{MODEL}.Folder"
 
     @property
+    def conditions(self) -> list[str]:
+        """All, numbered from 1."""
+        return [*self.met, *self.unmet]
+
+    @property
     def handle(self) -> str:
         return f"9{self.id.removeprefix('syn')}"
 
 
-@dataclass(slots=True)
-class _Link:
-    content: Content
-    uses: int | None
-    expires: float
-
-
-class Synapse:
-    """Entities by id; ``uses`` and ``life`` (seconds) say how long a signed link is good."""
+class Synapse(Signing[Content]):
+    """Entities by id."""
 
     def __init__(self) -> None:
-        self.uses: int | None = None
-        self.life = 900.0
+        super().__init__(life=900.0)
         self._entities: dict[str, Entity] = {}
-        self._links: dict[str, _Link] = {}
-        self._number = itertools.count(100)
-        self._lock = threading.Lock()
+        self._ids = itertools.count(100)
 
     def folder(
         self,
@@ -69,29 +68,30 @@ class Synapse:
         files: Mapping[str, bytes],
         *,
         unmet: Sequence[str] = (),
+        met: Sequence[str] = (),
         failures: Mapping[str, str] | None = None,
+        external: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         """Has a folder with these files, in folders of their own where their paths say so; returns the files' ids.
 
-        ``unmet`` are conditions for all of it, ``failures`` codes by path.
+        ``unmet`` and ``met`` are conditions for all of it; by path, ``failures`` are codes, and ``external`` addresses
+        of files that Synapse does not have itself.
         """
-        self._entities[key] = Entity(key, key, None, None, unmet, None)
+        self._entities[key] = Entity(key, key, None, None, unmet, met)
         folders, ids = {"": key}, {}
         for path, data in files.items():
             *parents, name = path.split("/")
             for depth in range(1, len(parents) + 1):
                 if (above := "/".join(parents[:depth])) not in folders:
                     parent = folders["/".join(parents[: depth - 1])]
-                    folders[above] = self._add(parents[depth - 1], parent, None, unmet, None)
-            failure = (failures or {}).get(path)
-            ids[path] = self._add(name, folders["/".join(parents)], Content.of(data), unmet, failure)
+                    folders[above] = self._add(Entity("", parents[depth - 1], parent, None, unmet, met))
+            more = (failures or {}).get(path), (external or {}).get(path)
+            ids[path] = self._add(Entity("", name, folders["/".join(parents)], Content.of(data), unmet, met, *more))
         return ids
 
-    def _add(
-        self, name: str, parent: str, content: Content | None, unmet: Sequence[str], failure: str | None
-    ) -> str:  # fmt: skip
-        key = f"syn{next(self._number)}"
-        self._entities[key] = Entity(key, name, parent, content, unmet, failure)
+    def _add(self, entity: Entity) -> str:
+        key = f"syn{next(self._ids)}"
+        self._entities[key] = replace(entity, id=key)
         return key
 
     def answer(self, request: Request, path: str) -> Answer:
@@ -108,7 +108,7 @@ class Synapse:
             case ["repo", "v1", "entity", "children"]:
                 return self._children(body)
             case ["repo", "v1", "entity", key, "accessRequirement"] if key in self._entities:
-                names = self._entities[key].unmet
+                names = self._entities[key].conditions
                 return as_json({"results": [{"id": at, "name": name} for at, name in enumerate(names, 1)]})
             case ["repo", "v1", "entity", key, "bundle2"] | ["repo", "v1", "entity", key, "version", "1", "bundle2"]:
                 found = self._entities.get(key)
@@ -139,31 +139,22 @@ class Synapse:
             return {**told, "failureCode": "NOT_FOUND"}
         if entity.failure or entity.unmet or known is None:
             return {**told, "failureCode": entity.failure or "UNAUTHORIZED"}
-        return {**told, "fileHandle": _file_handle(entity), "preSignedURL": self._link(request, entity)}
+        address = entity.external or self._link(request, entity)
+        return {**told, "fileHandle": _file_handle(entity), "preSignedURL": address}
 
     def _link(self, request: Request, entity: Entity) -> str:
-        """At another origin, which is the other name of this machine."""
         assert entity.content is not None
-        signature = f"{next(self._number):032x}"
-        with self._lock:
-            self._links[signature] = _Link(entity.content, self.uses, time.time() + self.life)
-        host, _, port = (request.header("host") or "").partition(":")
-        other = "127.0.0.1" if host == "localhost" else "localhost"
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return (
-            f"http://{other}:{port}/synapse/storage/{quote(entity.name)}?X-Amz-Algorithm=AWS4-HMAC-SHA256"
-            f"&X-Amz-Date={date}&X-Amz-Expires={max(1, round(self.life))}&X-Amz-Signature={signature}"
+            f"{elsewhere(request)}/synapse/storage/{quote(entity.name)}?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+            f"&X-Amz-Date={date}&X-Amz-Expires={max(1, round(self.life))}&X-Amz-Signature={self.sign(entity.content)}"
         )
 
     def _stored(self, request: Request) -> Answer:
-        with self._lock:
-            link = self._links.get(request.query.get("X-Amz-Signature", ""))
-            good = link is not None and link.expires > time.time() and link.uses != 0
-            if link and good and link.uses is not None:
-                link.uses -= 1
-        if link is None or not good:
+        content = self.signed(request.query.get("X-Amz-Signature", ""))
+        if content is None:
             return text("<Error><Code>AccessDenied</Code></Error>", 403, "application/xml")
-        return messages.file(link.content, f'"{link.content.md5()}"')
+        return messages.file(content, f'"{content.md5()}"')
 
 
 def _by_name(entity: Entity) -> str:
@@ -182,12 +173,22 @@ def _bundle(entity: Entity) -> dict[str, Any]:
         "entityType": "file" if entity.content else "folder",
         "annotations": {"id": entity.id, "etag": "e", "annotations": {}},
         "fileHandles": [_file_handle(entity)] if entity.content and not entity.unmet else [],
-        "restrictionInformation": {"restrictionLevel": level, "hasUnmetAccessRequirement": bool(entity.unmet)},
+        "restrictionInformation": {
+            "restrictionLevel": level,
+            "hasUnmetAccessRequirement": bool(entity.unmet),
+            "restrictionDetails": [
+                {"accessRequirementId": at, "isApproved": at <= len(entity.met), "isMet": at <= len(entity.met)}
+                for at, _ in enumerate(entity.conditions, 1)
+            ],
+        },
     }
 
 
 def _file_handle(entity: Entity) -> dict[str, Any]:
     assert entity.content is not None
+    if entity.external:
+        return {"id": entity.handle, "concreteType": f"{MODEL}.file.ExternalFileHandle", "fileName": entity.name,
+                "externalURL": entity.external, "etag": "e"}  # fmt: skip
     return {"id": entity.handle, "concreteType": f"{MODEL}.file.S3FileHandle", "contentMd5": entity.content.md5(),
             "fileName": entity.name, "contentSize": entity.content.size, "storageLocationId": 1, "etag": "e",
             "contentType": "application/octet-stream", "bucketName": "b", "key": "k", "isPreview": False}  # fmt: skip

@@ -5,9 +5,8 @@ It must not know hosts.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
+from medfetch.patterns import fits
 from medfetch.types import Door, Verdict
 
 KINDS = {Door.NO_LOGIN: "account", Door.WRONG_LOGIN: "token", Door.RULES: "terms"}
@@ -25,6 +24,4 @@ def closed(verdict: Verdict, name: str) -> MedfetchError:
 
 def wanted(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a locator's ``path`` patterns want a file: one fits it or a folder above it, or there are none."""
-    return not patterns or any(
-        fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern.rstrip('/')}/*") for pattern in patterns
-    )
+    return not patterns or fits(path, patterns)

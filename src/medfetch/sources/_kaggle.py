@@ -7,22 +7,21 @@ POST to api.kaggle.com. Public datasets need no log-in.
 
 from __future__ import annotations
 
-import calendar
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from medfetch.errors import Refused, Retryable
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.types import Door, Verdict
 
 CREDENTIAL = "kaggle"
 PAGE = "200"
 """Files on a page of a list."""
 ADDRESS = re.compile(r"/api/v1/(datasets|competitions/data)/download(?:-all)?/([^?]+)")
+ADDRESSES = re.compile(r"https?://\S+")
 SETTINGS = "https://www.kaggle.com/settings"
 
 
@@ -110,12 +109,7 @@ class Api:
 
     def _ask(self, url: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         answer = self._net.get(url, query, credential=CREDENTIAL if self._net.has(CREDENTIAL) else None)
-        try:
-            told = answer.json()
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise Retryable(f"{url} did not answer with JSON")
+        told = _answers.told(answer, url)
         # Some refusals come with status 200.
         code, message = told.get("code"), told.get("message") or told.get("errorMessage")
         if (isinstance(code, int) and code >= 400) or told.get("errorMessage"):
@@ -131,16 +125,6 @@ def _part(file: str | None) -> str:
     return f"/{quote(file, safe='')}" if file else ""
 
 
-def expiry(address: str) -> float | None:
-    """Until when a signed link is good, in seconds since 1970 (Google Cloud Storage, "V4 signing process")."""
-    query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-    try:
-        since = calendar.timegm(time.strptime(query["x-goog-date"], "%Y%m%dT%H%M%SZ"))
-        return since + float(query["x-goog-expires"])
-    except (KeyError, ValueError):
-        return None
-
-
 def verdict(error: Refused, place: Place, logged_in: bool) -> Verdict:
     """What a refusal by Kaggle means.
 
@@ -150,7 +134,8 @@ def verdict(error: Refused, place: Place, logged_in: bool) -> Verdict:
     """
     if error.status is None:
         raise error
-    text, what = error.message.lower(), unquote(place.name)
+    # Without the address, in which the name of a dataset could look like a reason.
+    text, what = ADDRESSES.sub("", error.message).lower(), unquote(place.name)
     if "accept" in text and "rules" in text:
         return Verdict(Door.RULES, f"the rules of {what} are not accepted yet", f"{place.page}/rules")
     if "phone" in text and "verif" in text:

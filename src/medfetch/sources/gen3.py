@@ -1,7 +1,8 @@
 """Files of a Gen3 commons (the NIH's, MIDRC …) by their DRS ids, or by the manifest that its portal exports.
 
-It must not know how a key becomes a token. Protocol: GA4GH's Data Repository Service 1 for what an object is, and
-Fence's /user/data/download/ID for a signed link, asked for when a file's turn comes (uc-cdis/fence, its OpenAPI text).
+It must not know how a key becomes a token. Protocol: GA4GH's Data Repository Service 1 for what an object is, and for
+a signed link, asked for when a file's turn comes, its access ids, one for each cloud; where none is told, as in a
+manifest, Fence's /user/data/download/ID (uc-cdis/fence, its OpenAPI text).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from medfetch import checksum
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component
@@ -22,7 +23,12 @@ from medfetch.types import Checksum, Door, Link, RemoteFile, Selection, Traits, 
 
 HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 ID = re.compile(r"(?!drs:)[A-Za-z0-9][A-Za-z0-9._~:/-]*")
-DOWNLOAD = "/user/data/download/"
+COMPACT = re.compile(r"(dg\.[A-Z0-9]+)[:/](?:\1/)?(.+)", re.IGNORECASE)
+"""An id that names no host, in the spellings ``dg.4DFC:ID``, ``dg.4DFC/ID`` and ``dg.4DFC:dg.4DFC/ID``."""
+COMMONS = {"dg.4DFC": "nci-crdc.datacommons.io", "dg.MD1R": "data.midrc.org"}
+"""Whose ids begin so: the NIH's Cancer Research Data Commons, and MIDRC (as registered at GA4GH, read 2026-11-29)."""
+OBJECTS, DOWNLOAD = "/ga4gh/drs/v1/objects/", "/user/data/download/"
+ADDRESS = re.compile(rf"([^/]+)(?:{OBJECTS}(.+)/access/[^/]+|{DOWNLOAD}(.+))")
 CONNECTIONS = 4
 """At once to a commons; none says how many it bears."""
 
@@ -40,6 +46,12 @@ class Gen3:
 
     def locate(self, text: str) -> dict[str, Any]:
         host, _, identifier = text.removeprefix("drs://").partition("/")
+        if compact := COMPACT.fullmatch(text.removeprefix("drs://")):
+            prefix = next((each for each in COMMONS if each.casefold() == compact[1].casefold()), None)
+            if prefix is None:
+                hint = f"write gen3:HOST/{compact[1]}/{compact[2]}; https://dataguids.org/index/_dist lists the hosts"
+                raise UsageProblem(f"medfetch does not know whose ids begin with {compact[1]}", hint=hint)
+            host, identifier = COMMONS[prefix], f"{prefix}/{compact[2]}"
         if not HOST.fullmatch(host) or not ID.fullmatch(identifier):
             raise UsageProblem(f"expected gen3:HOST/ID, of a commons and a DRS id, not {text!r}")
         return {"host": host, "objects": [identifier]}
@@ -61,7 +73,7 @@ class Gen3:
             yield RemoteFile(
                 path=path,
                 key=f"drs://{host}/{identifier}",
-                urls=(_download(host, identifier, net),),
+                urls=told.get("urls") or (_download(host, identifier, net),),
                 size=told.get("file_size"),
                 checksums=_checksums(told),
             )
@@ -70,7 +82,7 @@ class Gen3:
         """Raises: Refused, which tells the three reasons that a commons answers alike for; Retryable."""
         host, _ = _of(url)
         try:
-            told = _json(net.get(url, credential=_credential(host, net)), url)
+            told = _answers.told(net.get(url, credential=_credential(host, net)), host)
         except Refused as error:
             verdict = _verdict(error, url, net)
             raise Refused(verdict.said, status=error.status, hint=f"see {verdict.at}") from None
@@ -91,15 +103,17 @@ class Gen3:
 
     def _object(self, host: str, identifier: str, net: Net) -> dict[str, Any]:
         """A DRS object in the words of a manifest. Raises: UsageProblem, AccessRequired, Retryable."""
-        url = f"{_base(host, net)}/ga4gh/drs/v1/objects/{quote(identifier)}"
+        url = f"{_base(host, net)}{OBJECTS}{quote(identifier)}"
         try:
-            told = _json(net.get(url, credential=_credential(host, net)), url)
+            told = _answers.told(net.get(url, credential=_credential(host, net)), host)
         except Refused as error:
             raise closed(_verdict(error, _download(host, identifier, net), net), f"gen3-{host}") from None
         if told.get("contents"):
             raise UsageProblem(f"{identifier} is a bundle of objects: name those that are wanted")
-        places = [str((way.get("access_url") or {}).get("url", "")) for way in told.get("access_methods") or ()]
-        row = {"object_id": identifier, "file_name": told.get("name") or next(filter(None, places), "")}
+        ways = told.get("access_methods") or ()
+        places = [str((way.get("access_url") or {}).get("url", "")) for way in ways]
+        urls = tuple(f"{url}/access/{quote(str(way['access_id']))}" for way in ways if way.get("access_id"))
+        row = {"object_id": identifier, "urls": urls, "file_name": told.get("name") or next(filter(None, places), "")}
         size, sums = told.get("size"), told.get("checksums") or ()
         md5 = next((each.get("checksum") for each in sums if each.get("type") == "md5"), None)
         return row | ({"file_size": size} if type(size) is int else {}) | ({"md5sum": md5} if md5 else {})
@@ -145,8 +159,9 @@ def _download(host: str, identifier: str, net: Net) -> str:
 
 def _of(url: str) -> tuple[str, str]:
     """The commons and the id that an address is of; where a commons is replaced, its name is a folder."""
-    before, _, identifier = url.partition(DOWNLOAD)
-    return before.rpartition("/")[2], unquote(identifier)
+    found = ADDRESS.search(url)
+    assert found is not None
+    return found[1], unquote(found[2] or found[3])
 
 
 def _credential(host: str, net: Net) -> str | None:
@@ -170,13 +185,3 @@ def _verdict(error: Refused, url: str, net: Net) -> Verdict:
     said = f"{host} answered {error.status} for {identifier}: the API key is wrong, or it has expired, or you have no"
     said += " approval for these data (dbGaP's, for the NIH's); a commons says the same for all three"
     return Verdict(Door.UNCLEAR, said, page)
-
-
-def _json(answer: Any, url: str) -> Mapping[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Retryable(f"{urlsplit(url).hostname} did not answer with an object")
-    return told

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urldefrag, urlsplit
 
 from medfetch.errors import MedfetchError, RecipeError, Refused, Retryable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
@@ -109,7 +109,7 @@ class GrandChallenge:
         """Asks for links to all instances of a set; their addresses, in the API's order."""
         asked, addresses = time.time(), []
         try:
-            rows = _json(net.get(url, credential=_credential(net)), url)["instances"]
+            rows = _answers.told(net.get(url, credential=_credential(net)), url)["instances"]
             for row in rows:
                 get = row["get_instance"]
                 if get["method"] != "GET":
@@ -203,7 +203,7 @@ class _Archive:
                 return
 
     def _ask(self, url: str, **query: str) -> Mapping[str, Any]:
-        return _json(self._net.get(url, query or None, credential=_credential(self._net)), url)
+        return _answers.told(self._net.get(url, query or None, credential=_credential(self._net)), url)
 
     def _name(self, key: str) -> str:
         return f"grand-challenge:{self._slug}/{key}"
@@ -269,13 +269,3 @@ def _key(text: object) -> str:
     if not found:
         raise Retryable(f"grand-challenge gave {str(text)[:80]!r} in place of a key")
     return str(found[-1]).lower()
-
-
-def _json(answer: Any, url: str) -> Mapping[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Retryable(f"{url} did not answer with JSON")
-    return told

@@ -51,7 +51,7 @@ class HuggingFace:
     traits: ClassVar[Traits] = Traits(endpoints={"hf": SITE}, connections=8)
 
     def locate(self, text: str) -> dict[str, Any]:
-        dataset, at, revision = text.partition("@")
+        dataset, at, revision = text.removeprefix(f"{SITE}/datasets/").partition("@")
         if not DATASET.fullmatch(dataset) or bool(at) != bool(revision):
             raise UsageProblem(f"{text!r} is no dataset of the Hub; expected hf:owner/name or hf:owner/name@revision")
         return {"dataset": dataset, "revision": revision} if revision else {"dataset": dataset}
@@ -92,24 +92,28 @@ def _commit(dataset: Dataset, net: Net, credential: str | None) -> str | Verdict
 
     Lists of gated datasets are open to all, so the gate itself is asked.
     """
+    gate = None
     try:
         revision = quote(dataset.revision, safe="")
         about = _json(net.get(dataset.api(net, f"revision/{revision}"), credential=credential))
         commit = about.get("sha") if isinstance(about, dict) else None
         if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
             raise Retryable(f"the Hub did not say which commit of {dataset.id} is {dataset.revision!r}")
-        if about.get("gated"):
+        if gate := about.get("gated"):
             net.get(dataset.api(net, "auth-check"), credential=credential)
         return commit
     except Refused as error:
-        verdict = _verdict(dataset, error, credential)
+        verdict = _verdict(dataset, error, credential, gate)
         if verdict is None:
             raise
         return verdict
 
 
-def _verdict(dataset: Dataset, error: Refused, credential: str | None) -> Verdict | None:
-    """What a refusal means; None where it is of another kind."""
+def _verdict(dataset: Dataset, error: Refused, credential: str | None, gate: object) -> Verdict | None:
+    """What a refusal means; None where it is of another kind.
+
+    ``gate`` is "auto", which opens for whoever agrees to the conditions, or "manual", for whom the authors approve.
+    """
     said = error.message
     match error.status:
         case 401 if credential:
@@ -125,8 +129,13 @@ def _verdict(dataset: Dataset, error: Refused, credential: str | None) -> Verdic
             return Verdict(
                 Door.PENDING, f"the authors of {dataset.id} have not decided on the request yet", dataset.page
             )
-        case 403 if "rejected" in said:
+        case 403 if "been rejected" in said:
             return Verdict(Door.NOT_APPROVED, f"the authors of {dataset.id} rejected the request", dataset.page)
+        case 403 if "resource is disabled" in said:
+            return Verdict(Door.ABSENT, f"the Hub has disabled {dataset.id}: nobody can have it there", dataset.page)
+        case 403 if gate == "auto":
+            do = f"agree to the conditions of {dataset.id} on its page, which opens it at once; a fine-grained token"
+            return Verdict(Door.RULES, f"{do} must also be allowed to read it", dataset.page)
         case 403:
             do = f"ask for access to {dataset.id} on its page; a fine-grained token must also be allowed to read it"
             return Verdict(Door.NOT_APPROVED, do, dataset.page)

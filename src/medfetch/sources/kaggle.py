@@ -6,6 +6,7 @@ requests would go past our pace, retries and secrets, and its import alone asks 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,20 +15,26 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from medfetch.errors import RecipeError, Refused, UsageProblem
+from medfetch.patterns import fits
 from medfetch.sources import Net
-from medfetch.sources._doors import closed, wanted
-from medfetch.sources._kaggle import CREDENTIAL, Api, Place, expiry, verdict
+from medfetch.sources._doors import closed
+from medfetch.sources._kaggle import CREDENTIAL, Api, Place, verdict
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
+from medfetch.sources._signed import expiry
 from medfetch.types import Door, Link, RemoteFile, Selection, Traits, Unpack, Verdict
 
 SINGLY = 25
 """So many files are fetched one by one, each checked by its own digest; of more, all come in one zip: after about a
 hundred files Kaggle says 429 (github.com/Kaggle/kaggle-cli issues 132, 494), and kagglehub 1.0 draws the line here."""
+EACH = 20_000_000
+"""Bytes that come in the time that a file of its own costs beside its bytes, where a selection has more. Kaggle tells
+no limits, so this is a guess: two seconds at 10 MB/s."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TYPED = re.compile(
     r"(?:https://(?:www\.)?kaggle\.com/)?"
-    r"(?:(?:competitions|c)/(?P<competition>[^/]+)|(?:datasets/)?(?P<dataset>[^/]+/[^/]+?)(?:(?:/versions/|@)(?P<version>[0-9]+))?)/?"
+    r"(?:(?:competitions|c)/(?P<competition>[^/]+)|(?:datasets/)?(?P<dataset>[^/]+/[^/]+?)(?:(?:/versions/|@)(?P<version>[0-9]+))?)"
+    r"(?:/(?:code|data|discussion|overview|rules))?/?"
 )
 EXPECTED = "expected kaggle:owner/name, kaggle:owner/name/versions/3 or kaggle:competitions/name"
 
@@ -38,7 +45,11 @@ class Kaggle:
 
     name: ClassVar[str] = "kaggle"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"kaggle": "https://www.kaggle.com"}, connections=4, host_connections={"www.kaggle.com": 2}
+        endpoints={"kaggle": "https://www.kaggle.com"},
+        connections=4,
+        host_connections={"www.kaggle.com": 2},
+        # Kaggle's 429 seldom says for how long; some were still refused half an hour later (kaggle-cli issue 494).
+        pause=60,
     )
 
     def locate(self, text: str) -> dict[str, Any]:
@@ -55,28 +66,20 @@ class Kaggle:
             if place.is_dataset and place.version is None:
                 # What is published in between must not get in among the files of this version.
                 place = replace(place, version=api.current_version(place))
-            entries = self._entries(place, api, all_of_it=not (patterns or selection.facets or selection.limit))
-            first = next((entry for entry in entries if wanted(entry.path, patterns)), None)
+            only = tuple(each for each in (patterns, selection.facets.get("path", ())) if each)
+            entries = _entries(place, api, only, selection.limit)
+            first = next(entries, None)
             if first:
+                if not place.is_dataset:
+                    # Whose phone number is not verified is shown the list, but given nothing of it.
+                    net.redirect(first.urls[0], credential=CREDENTIAL if net.has(CREDENTIAL) else None)
                 yield first
-                yield from (entry for entry in entries if wanted(entry.path, patterns))
+                yield from entries
             elif not selection.facets:
                 raise UsageProblem(f"{place.page} has no files{' of these names' if patterns else ''}")
         except Refused as error:
             said = verdict(error, place, net.has(CREDENTIAL))
             raise closed(said, f"kaggle-{place.slug}") from error
-
-    def _entries(self, place: Place, api: Api, *, all_of_it: bool) -> Iterator[RemoteFile]:
-        files = api.files(place)
-        if all_of_it:
-            begin = list(islice(files, SINGLY + 1))
-            if len(begin) > SINGLY:
-                path = f"{place.slug}.zip"
-                yield RemoteFile(path, f"{place.key}:all", (api.download(place),), unpack=Unpack("zip"))
-                return
-            files = chain(begin, files)
-        for name, size in files:
-            yield RemoteFile(_path(name, place), f"{place.key}/{name}", (api.download(place, name),), size)
 
     def link(self, url: str, net: Net) -> Link:
         """The signed link to Google's storage that Kaggle redirects to; many ranges can be had from one."""
@@ -97,6 +100,39 @@ class Kaggle:
         if not place.is_dataset and entered is False:
             return Verdict(Door.RULES, f"the rules of {place.name} are not accepted yet", f"{place.page}/rules")
         return Verdict(Door.OPEN, f"Kaggle shows {place.page} to you")
+
+
+def _entries(place: Place, api: Api, only: tuple[tuple[str, ...], ...], limit: int | None) -> Iterator[RemoteFile]:
+    """Files one by one, or the zip of all, of which the members that are wanted are kept: whichever is cheaper."""
+    files = api.files(place)
+    if limit:
+        pass  # somebody wants a look at it
+    elif not only:
+        begin = list(islice(files, SINGLY + 1))
+        if len(begin) > SINGLY:
+            yield _bundle(place, api, only)
+            return
+        files = chain(begin, files)
+    else:
+        listed = list(files)
+        chosen = [size for name, size in listed if _wanted(name, only)]
+        if len(chosen) > SINGLY and sum(chosen) + len(chosen) * EACH > sum(size for _, size in listed):
+            yield _bundle(place, api, only)
+            return
+        files = iter(listed)
+    for name, size in files:
+        if _wanted(name, only):
+            yield RemoteFile(_path(name, place), f"{place.key}/{name}", (api.download(place, name),), size)
+
+
+def _bundle(place: Place, api: Api, only: tuple[tuple[str, ...], ...]) -> RemoteFile:
+    """The zip that Kaggle makes of all files."""
+    key = f"{place.key}:{json.dumps(only, ensure_ascii=False) if only else 'all'}"
+    return RemoteFile(f"{place.slug}.zip", key, (api.download(place),), unpack=Unpack("zip", only=only))
+
+
+def _wanted(path: str, only: tuple[tuple[str, ...], ...]) -> bool:
+    return all(fits(path, patterns) for patterns in only)
 
 
 def _place(locator: Mapping[str, Any]) -> tuple[Place, tuple[str, ...]]:

@@ -28,6 +28,8 @@ SUMS = "SHA256SUMS.txt"
 CREDENTIAL = "physionet"
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+PAGE = re.compile(rf"^{re.escape(SITE)}/(?:content|files)/")
+"""What the address of a project's page begins with."""
 DOI = re.compile(r"10\.13026/\S+")
 LINE = re.compile(r"([0-9a-fA-F]{64}) [ *]?(?:\./)?(.+)")
 """The server writes one space, sha256sum two, or a space and an asterisk for binary files."""
@@ -68,7 +70,7 @@ class PhysioNet:
     def locate(self, text: str) -> dict[str, Any]:
         if DOI.fullmatch(text):
             return {"doi": text}
-        project, slash, version = text.strip("/").partition("/")
+        project, slash, version = PAGE.sub("", text).strip("/").partition("/")
         if not PROJECT.fullmatch(project) or (slash and not VERSION.fullmatch(version)):
             raise UsageProblem(f"{text!r} is no project of PhysioNet; expected physionet:project or …:project/version")
         return {"project": project, "version": version} if version else {"project": project}

@@ -1,7 +1,8 @@
 """Synapse: files, and all that is in folders and projects, by Synapse id.
 
-It must not know how people are approved. Protocol: what synapseclient 4.5.0 asks (client.py, api/file_services.py, read
-2026-11-20). A list of a folder tells no sizes and no checksums, so each file is asked for, as that client does.
+It must not know how people are approved. Protocol: what synapseclient 4.14.0 asks (client.py, api/file_services.py),
+and of conditions what the public server code answers (RestrictionInformationManagerImpl), both read 2026-11-29. A list
+of a folder tells no sizes and no checksums, so each file is asked for, as that client does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component
@@ -25,6 +26,7 @@ ID = re.compile(r"syn[0-9]+")
 TYPED = re.compile(r"(?:https://(?:www\.)?synapse\.org/Synapse:)?(syn[0-9]+)(?:\.([0-9]+))?")
 MD5 = re.compile(r"[0-9a-f]{32}")
 FILE = "org.sagebionetworks.repo.model.FileEntity"
+CONTAINERS = ("Folder", "Project")
 WANTED = {"includeEntity": True, "includeFileHandles": True, "includeRestrictionInformation": True}
 
 
@@ -56,8 +58,7 @@ class Synapse:
             verdict = api.restrictions(root, place[0])
             if verdict:
                 raise closed(verdict, f"synapse-{place[0]}")
-            files = [_file(root, "", set(), net)] if _is_file(root) else _under(place[0], "", api, net)
-            yield from (file for file in files if wanted(file.path, patterns))
+            yield from (file for file in _files(root, place[0], api, net) if wanted(file.path, patterns))
         except Refused as error:
             raise closed(_verdict(error, place[0], net), f"synapse-{place[0]}") from error
         except (KeyError, TypeError) as error:
@@ -66,23 +67,36 @@ class Synapse:
     def link(self, url: str, net: Net) -> Link:
         """A signed link to storage. Raises: Refused, where Synapse gives the file a code of failure in its place."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        key = asked["associateObjectId"]
         body = {
-            "includeFileHandles": False,
+            "includeFileHandles": True,
             "includePreSignedURLs": True,
             "requestedFiles": [{**asked, "associateObjectType": "FileEntity"}],
         }
         try:
-            (told,) = _json(net.post(url.partition("?")[0], json=body, credential=_credential(net)))["requestedFiles"]
+            answer = net.post(url.partition("?")[0], json=body, credential=_credential(net))
+            (told,) = _answers.told(answer, "Synapse")["requestedFiles"]
             failure, address = told.get("failureCode"), told.get("preSignedURL")
-        except (KeyError, TypeError, ValueError):
-            raise Retryable(f"Synapse did not answer with a link to {asked['associateObjectId']}") from None
+            handle = told.get("fileHandle") or {}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Retryable(f"Synapse did not answer with a link to {key}") from None
         if failure == "NOT_FOUND":
-            raise Refused(f"Synapse has {asked['associateObjectId']}, but not its file", status=404)
-        if failure or not address:
-            said = f"Synapse does not let you have the file of {asked['associateObjectId']} ({failure or 'no link'})"
-            page = _page(asked["associateObjectId"])
-            raise Refused(f"{said}: it has conditions of its own, or was not shared", status=403, hint=page)
+            raise Refused(f"Synapse has {key}, but not its file", status=404)
+        if failure:
+            said = f"Synapse does not let you have the file of {key} ({failure}): {self._why(key, net)}"
+            raise Refused(said, status=403, hint=_page(key))
+        if urlsplit(address or "").scheme not in ("http", "https"):
+            # An owner may keep files in a bucket or on an SFTP server of their own, of which Synapse knows the place.
+            place = str(address or handle.get("endpointUrl") or "storage of its owner")
+            said = f"the file of {key} lies outside Synapse, where medfetch cannot fetch it: {place.partition('?')[0]}"
+            raise Refused(said, hint=_page(key))
         return Link(address, expiry(address))
+
+    def _why(self, key: str, net: Net) -> str:
+        """Why the file of an entity that is shown is not to be had. Raises: what Net raises."""
+        api = _Api(net)
+        verdict = api.restrictions(api.bundle(key), key)
+        return verdict.said if verdict else "it was not shared, or your token lacks the scope Download"
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         (key, version), _ = _place(locator)
@@ -127,15 +141,32 @@ class _Api:
         if not told.get("hasUnmetAccessRequirement"):
             return None
         url = f"{self._base}/entity/{key}/accessRequirement"
-        rows = _json(self._net.get(url, {"limit": "50", "offset": "0"}, credential=_credential(self._net)))
-        names = [str(row.get("name") or f"no. {row.get('id')}") for row in rows.get("results") or []]
+        answer = self._net.get(url, {"limit": "50", "offset": "0"}, credential=_credential(self._net))
+        rows = _answers.told(answer, "Synapse")
+        # All conditions are listed, also those that are met; old servers do not tell which.
+        details = told.get("restrictionDetails") or ()
+        met = {str(each.get("accessRequirementId")) for each in details if each.get("isMet")}
+        asked = [row for row in rows.get("results") or [] if str(row.get("id")) not in met]
+        names = [str(row.get("name") or f"no. {row.get('id')}") for row in asked]
         said = (
             f"Synapse has conditions for {key} that you have not met yet: {', '.join(names) or 'it does not say which'}"
         )
         return Verdict(Door.NOT_APPROVED, f'{said}. "Request Access" on its page', _page(key))
 
     def _post(self, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _json(self._net.post(url, json=body, credential=_credential(self._net)))
+        return _answers.told(self._net.post(url, json=body, credential=_credential(self._net)), "Synapse")
+
+
+def _files(root: Mapping[str, Any], key: str, api: _Api, net: Net) -> Iterator[RemoteFile]:
+    """What an entity is or holds. Raises: UsageProblem where it is neither a file nor a folder nor a project."""
+    kind = str(root["entity"].get("concreteType"))
+    if kind == FILE:
+        yield _file(root, "", set(), net)
+    elif kind.endswith(CONTAINERS):
+        yield from _under(key, "", api, net)
+    else:
+        what = kind.rpartition(".")[2]
+        raise UsageProblem(f"{key} is a {what} of Synapse: expected the id of a file, a folder or a project")
 
 
 def _under(key: str, folder: str, api: _Api, net: Net) -> Iterator[RemoteFile]:
@@ -168,10 +199,6 @@ def _file(bundle: Mapping[str, Any], folder: str, taken: set[str], net: Net) -> 
         size if isinstance(size, int) else None,
         (Checksum("md5", md5),) if MD5.fullmatch(md5) else (),
     )
-
-
-def _is_file(bundle: Mapping[str, Any]) -> bool:
-    return bool(bundle["entity"].get("concreteType") == FILE)
 
 
 def _place(locator: Mapping[str, Any]) -> tuple[tuple[str, int | None], tuple[str, ...]]:
@@ -215,13 +242,3 @@ def _credential(net: Net) -> str | None:
 
 def _page(key: str) -> str:
     return f"https://www.synapse.org/Synapse:{key}"
-
-
-def _json(answer: Any) -> Mapping[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Retryable("Synapse did not answer with JSON")
-    return told

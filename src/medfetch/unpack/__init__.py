@@ -24,6 +24,7 @@ def extract(
     free_bytes: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
     name: str | None = None,
+    only: Sequence[Sequence[str]] = (),
 ) -> Iterator[Member]:
     """Unpacks an archive into ``staging`` and yields its members as they become whole.
 
@@ -37,18 +38,21 @@ def extract(
         free_bytes: the bytes that may still be written; asked before the first byte and again as it goes.
         stop: asked between blocks.
         name: what errors call the archive; its last piece's file name if not given.
+        only: of a zip, which members are wanted (``types.Unpack``).
 
     Raises:
         IntegrityError: the archive is cut, corrupt, encrypted or dangerous; it names the archive and the member.
         DiskFull: it does not fit, or the disk said so.
-        RecipeError: an unknown kind.
+        RecipeError: an unknown kind, or one that is unpacked whole or not at all.
         MedfetchError: the archive uses a compression that is not supported.
         InterruptedError: ``stop`` answered True.
     """
+    if only and kind != "zip":
+        raise RecipeError(f"cannot unpack a part of {kind!r}", hint="only of a zip")
     space = Staging(pieces, staging, free_bytes, stop, name)
     match kind:
         case "zip" | "split-zip":
-            return zip.members(pieces, space)
+            return zip.members(pieces, space, only)
         case "tar":
             return tar.members(pieces, space)
         case "7z":

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from medfetch.errors import IntegrityError, MedfetchError
+from medfetch.patterns import fits
 from medfetch.unpack.pieces import open_pieces, starts_of
 from medfetch.unpack.staging import Member, Staging, blocks, guard
 
@@ -30,10 +31,12 @@ _END, _LOCATOR, _END64 = 22, 20, 56
 _LONGEST_COMMENT = 65535
 
 
-def members(pieces: Sequence[Path], staging: Staging) -> Iterator[Member]:
-    """Unpacks; the names and the declared sizes of all members are judged before the first byte is written."""
+def members(pieces: Sequence[Path], staging: Staging, only: Sequence[Sequence[str]] = ()) -> Iterator[Member]:
+    """Unpacks; the names and the declared sizes of all members that are wanted are judged before the first byte is
+    written."""
     with guard(staging.archive, BROKEN), open_zip(pieces, staging.archive) as archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
+        files = [info for info in files if all(fits(info.filename, patterns) for patterns in only)]
         claimed = [(info, _claim(archive, info, staging)) for info in files]
         staging.expect(sum(info.file_size for info in files))
         for info, name in claimed:
