@@ -156,3 +156,12 @@ def test_a_key_that_has_lapsed_is_told_before_a_byte(run: Run, box: Sandbox, hom
     failed = run("get", f"gen3:{HOST}/dg.1/a", "--json", code=3)
     assert "expired" in failed.last["message"] and box.gen3.key(HOST)["api_key"] not in failed.out + failed.err
     assert not any("/storage/" in entry.target for entry in box.log)
+
+
+def test_where_no_token_is_given_one_layer_tries_again(run: Run, box: Sandbox, home: Path) -> None:
+    keep_key(home, box)
+    write_recipe(home, "commons", parts={"all": {"routes": [{"source": "gen3", "host": HOST, "manifest": ROWS[:1]}]}})
+    # The first is for the question whether the commons is open, in another process than the download.
+    box.add(Fault(match="/access_token", method="POST", status=503, times=None, after=1))
+    run("get", "commons", code=1, MEDFETCH_TRIES="3", MEDFETCH_BACKOFF="0.01")
+    assert sum("/access_token" in entry.target for entry in box.log) == 1 + 3

@@ -329,6 +329,14 @@ def test_429_is_waited_for_and_not_answered_with_more(box: Sandbox, run: Run) ->
     assert sum(entry.status == 429 for entry in box.log) == 2
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_where_no_link_is_given_one_layer_tries_again(box: Sandbox, run: Run, status: int) -> None:
+    """As many requests as ``tries`` says, not as many for each of as many attempts at the file."""
+    box.add(Fault(match="/download/", status=status, times=None))
+    run("get", "kaggle:owner/few", "--select", "path=a.csv", code=1, MEDFETCH_TRIES="3", MEDFETCH_BACKOFF="0.01")
+    assert sum("/download/" in entry.target for entry in box.log) == 3
+
+
 @pytest.mark.parametrize("uses", [None, 1])
 def test_a_bundle_whose_link_expires_twice_arrives_whole(box: Sandbox, run: Run, uses: int | None) -> None:
     """What was there before is kept: each link is good for one request, and two of these break."""

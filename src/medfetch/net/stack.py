@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -54,6 +55,13 @@ class ApiNet:
     ) -> None:
         self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
         self._secrets = Secrets(settings, traits, self._access_token)
+        self._tries_again = True
+
+    def once(self) -> ApiNet:
+        """The same without retries, for links: they are asked for within the attempts at a file, and those are retried."""
+        other = copy(self)
+        other._tries_again = False
+        return other
 
     def endpoint(self, name: str) -> str:
         return self._settings.endpoints.get(name, self.traits.endpoints.get(name, ""))
@@ -97,8 +105,9 @@ class ApiNet:
         """The token that a commons gives for its API key (Gen3's Fence, /credentials/cdis/access_token)."""
         url = f"{commons}/user/credentials/cdis/access_token"
         try:
-            # Not followed: a redirect could take the key along.
-            answer = self._ask("POST", url, None, json={"api_key": key.key, "key_id": key.id}, allow_redirects=False)
+            # Not followed: a redirect could take the key along. Not tried again: the request that needs it is.
+            content = {"api_key": key.key, "key_id": key.id}
+            answer = self._once("POST", url, None, {"json": content, "allow_redirects": False})
             token = answer.json()["access_token"]
         except Refused as error:
             raise Refused(
@@ -112,6 +121,8 @@ class ApiNet:
     def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
         if self._settings.offline:
             raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
+        if not self._tries_again:
+            return self._once(method, url, credential, arguments)
         try:
             return retried(
                 lambda: self._once(method, url, credential, arguments),
