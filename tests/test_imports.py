@@ -34,7 +34,7 @@ MAY = {
     "pieces": ["cache"],
     "connections": [],
     "pool": [],
-    "ranges": [],
+    "ranges": ["types"],
     "hosts": ["leases"],
     # … secrets are found without knowing what they are for …
     "credentials": ["config", "credentials", "errors"],

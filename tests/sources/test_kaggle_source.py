@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
 from medfetch.sources._kaggle import Place, expiry, verdict
 from medfetch.sources.kaggle import SINGLY, Kaggle
+from medfetch.transfer import SEGMENTS_FROM
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
 FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}
@@ -359,6 +361,23 @@ def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, ru
     receipt = run("get", "kaggle:owner/few", "--json").last
     assert tree(Path(receipt["path"])) == FEW
     assert sum("a.csv" in entry.target and "/storage/" in entry.target for entry in box.log) == 2
+
+
+@pytest.mark.parametrize("size", [3_000_000, SEGMENTS_FROM + 5])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_of_what_storage_composed_the_crc32c_is_compared(box: Sandbox, run: Run, size: int, wrong: bool) -> None:
+    """In one stream, and in several ranges."""
+    data = Content.noise(size, "composed")
+    box.kaggle.dataset("owner/big", MANY, bundle=data, composed=True)
+    # Of a bundle neither size nor digest is known beforehand: the first answer tells both.
+    box.add(*[Fault(match="/storage/", corrupt=size // 2, times=1 if size < SEGMENTS_FROM else 40)] * wrong)
+    ran = run("get", "kaggle:owner/big", "--no-unpack", "--json", code=4 if wrong and size > SEGMENTS_FROM else 0)
+    if ran.code:
+        assert re.search(r"big\.zip has crc32c:[0-9a-f]{8}, expected [0-9a-f]{8}", ran.err)
+        return
+    assert tree(Path(ran.last["path"])) == {"big.zip": data.whole()}
+    assert ran.last["assurance"] == {"published": 1}
+    assert sum("/storage/" in entry.target for entry in box.log) > wrong
 
 
 def test_another_run_goes_on_with_another_link(box: Sandbox, run: Run) -> None:

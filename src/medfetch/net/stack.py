@@ -58,7 +58,7 @@ class ApiNet:
         self._tries_again = True
 
     def once(self) -> ApiNet:
-        """The same without retries, for links: they are asked for within the attempts at a file, and those are retried."""
+        """The same without retries, for the links of a file: they are asked for within attempts that are retried."""
         other = copy(self)
         other._tries_again = False
         return other

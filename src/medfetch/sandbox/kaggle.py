@@ -15,8 +15,11 @@ import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+
+import google_crc32c
 
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
@@ -50,11 +53,14 @@ class Shown:
     """The account's phone number is; else downloads are refused without a word."""
     wrapped: frozenset[str] = frozenset()
     """Files that the storage has as the only member of a zip."""
+    composed: bool = False
+    """The storage put its objects together from parts: it knows no MD5 of them."""
 
 
 @dataclass(slots=True)
 class _Link:
     content: Content
+    composed: bool
     uses: int | None
     expires: float
 
@@ -145,7 +151,7 @@ class Kaggle:
             content, place = Content.of(zipped({file.rpartition("/")[2]: content.whole()})), f"{file}.zip"
         signature = f"{next(self._number):032x}"
         with self._lock:
-            self._links[signature] = _Link(content, self.uses, time.time() + self.life)
+            self._links[signature] = _Link(content, shown.composed, self.uses, time.time() + self.life)
         host, _, port = (request.header("host") or "").partition(":")
         other = "127.0.0.1" if host == "localhost" else "localhost"
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -168,7 +174,8 @@ class Kaggle:
             body = "<Error><Code>ExpiredToken</Code><Message>Invalid argument.</Message></Error>"
             return text(body, 400, "application/xml")
         digest = bytes.fromhex(_md5(link.content))
-        told = f"md5={base64.b64encode(digest).decode()}"
+        told = f"crc32c={base64.b64encode(_crc32c(link.content)).decode()}"
+        told += "" if link.composed else f",md5={base64.b64encode(digest).decode()}"
         return messages.file(link.content, f'"{digest.hex()}"').with_headers({"x-goog-hash": told})
 
 
@@ -181,14 +188,18 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-_digests: dict[Content, str] = {}
-
-
+# Of large contents digests take seconds, and ranges of them are asked for again and again.
+@cache
 def _md5(content: Content) -> str:
-    """Of large contents it takes seconds, and ranges of them are asked for again and again."""
-    if content not in _digests:
-        _digests[content] = content.md5()
-    return _digests[content]
+    return content.md5()
+
+
+@cache
+def _crc32c(content: Content) -> bytes:
+    value = 0
+    for piece in content.read(0, content.size):
+        value = google_crc32c.extend(value, bytes(piece))
+    return value.to_bytes(4, "big")
 
 
 def _known(header: str | None) -> bool | None:
