@@ -25,7 +25,7 @@ from servers import Server
 
 from medfetch import config, credentials
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Login, Token, guard, own_file
+from medfetch.credentials import ApiKey, Login, RefreshToken, Token, guard, own_file
 from medfetch.credentials.kinds import from_text
 from medfetch.errors import Refused, Retryable, UsageProblem
 from medfetch.hosts import Hosts
@@ -90,9 +90,9 @@ def variables(**values: str) -> Put:
     return lambda home, environment: [environment.setenv(name, value) for name, value in values.items()] and None
 
 
-def kaggle_oauth(hours: int) -> Put:
+def kaggle_oauth(hours: float, refresh: str = "r") -> Put:
     until = datetime.now(UTC) + timedelta(hours=hours)
-    content = {"refresh_token": "r", "access_token": "oauth1", "access_token_expiration": until.isoformat()}
+    content = {"refresh_token": refresh, "access_token": "oauth1", "access_token_expiration": until.isoformat()}
     return file(".kaggle/credentials.json", content)
 
 
@@ -182,8 +182,25 @@ def test_kaggles_folder(person: Path, settings: Settings, monkeypatch: pytest.Mo
     assert credentials.find("kaggle", settings) == Login("a", "in-xdg")
 
 
+@pytest.mark.parametrize(
+    ("hours", "refresh", "found"),
+    [
+        (1, "r3fresh", Token("oauth1")),
+        (0.1, "r3fresh", RefreshToken("r3fresh", "run: kaggle auth login --force")),
+        (-1, "r3fresh", RefreshToken("r3fresh", "run: kaggle auth login --force")),
+        (0.1, "", Token("oauth1")),
+        (-1, "", None),
+    ],
+)
+def test_kaggles_log_in_gives_another_token_when_the_first_is_over(
+    hours: float, refresh: str, found: Any, person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle_oauth(hours, refresh)(person, monkeypatch)
+    assert credentials.find("kaggle", settings) == found
+
+
 def test_what_has_lapsed_is_not_there(person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    kaggle_oauth(-1)(person, monkeypatch)
+    kaggle_oauth(-1, "")(person, monkeypatch)
     put(person / ".redivis/python_credentials", {"access_token": "red2", "expires_at": time.time() - 9})
     assert credentials.find("kaggle", settings) is None
     assert credentials.find("redivis", settings) is None
@@ -316,7 +333,12 @@ def test_a_token_that_no_header_can_carry_is_named_by_its_place(
     assert "s3cret" not in caught.value.message
 
 
-@pytest.mark.parametrize("secret", [Login("me", "s3cret-password"), Token("s3cret-token"), ApiKey("s3cret-key", "id")])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        Login("me", "s3cret-password"), Token("s3cret-token"), ApiKey("s3cret-key", "id"), RefreshToken("s3cret-again"),
+    ],
+)  # fmt: skip
 def test_no_text_of_a_secret_shows_it(secret: Any) -> None:
     for text in (repr(secret), str(secret), f"{secret}", repr([secret]), repr({"a": secret})):
         assert "s3cret" not in text
@@ -454,7 +476,7 @@ def test_a_command_that_is_none_is_an_error(text: str, tmp_path: Path, monkeypat
 def secrets(settings: Settings, **endpoints: str) -> Secrets:
     told = Settings(cache=settings.cache, netrc=settings.netrc, endpoints=endpoints)
     traits = Traits(endpoints={"api": "https://api.example", "plain": "http://plain.example"})
-    return Secrets(told, traits, lambda key, commons: pytest.fail("no key is exchanged"))
+    return Secrets(told, traits, lambda url, content: pytest.fail("no key is exchanged"))
 
 
 @pytest.mark.parametrize(

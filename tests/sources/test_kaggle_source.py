@@ -17,7 +17,7 @@ from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, Usa
 from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
-from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
+from medfetch.sandbox.kaggle import KEY, REFRESH, RULES, TOKEN, USER
 from medfetch.sources._kaggle import Place, expiry, verdict
 from medfetch.sources.kaggle import SINGLY, Kaggle
 from medfetch.transfer import SEGMENTS_FROM
@@ -306,6 +306,44 @@ def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> 
     box.kaggle.dataset("owner/wrapped", FEW, wrapped=frozenset({"a.csv", "train/x 1.nii"}))
     receipt = run("get", "kaggle:owner/wrapped", "--json").last
     assert tree(Path(receipt["path"])) == FEW
+
+
+def logged_in(home: Path, refresh: str = REFRESH) -> bytes:
+    """What ``kaggle auth login`` leaves, hours after its token was over."""
+    content = {
+        "refresh_token": refresh, "access_token": "over", "access_token_expiration": "2026-01-01T00:00:00+00:00",
+        "username": USER, "scopes": ["resources.admin:*"],
+    }  # fmt: skip
+    path = home / ".kaggle" / "credentials.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    path.chmod(0o600)
+    return path.read_bytes()
+
+
+def test_a_log_in_gives_a_new_token_when_its_own_is_over(box: Sandbox, run: Run, home: Path) -> None:
+    before = logged_in(home)
+    ran = run("get", "kaggle:owner/hidden", "--json", "-vv")
+    assert tree(Path(ran.last["path"])) == FEW
+    asked = [entry for entry in box.log if "access-tokens/generate" in entry.target]
+    assert [(entry.method, entry.header("authorization")) for entry in asked] == [("POST", None)] * len(asked)
+    others = [entry for entry in box.log if entry not in asked]
+    # One is used for many requests.
+    assert 1 <= len(asked) <= sum(entry.header("authorization") is not None for entry in others)
+    assert {entry.header("authorization") for entry in others} == {f"Bearer {TOKEN}", None}
+    assert REFRESH not in f"{[entry.target for entry in box.log]} {[entry.headers for entry in box.log]}"
+    # The file is the official client's, and stays as it is; what was had for it is written nowhere.
+    assert (home / ".kaggle" / "credentials.json").read_bytes() == before
+    assert REFRESH not in ran.out + ran.err and TOKEN not in ran.out + ran.err
+
+
+def test_a_log_in_that_was_revoked_says_how_to_renew_it(box: Sandbox, run: Run, home: Path) -> None:
+    before = logged_in(home, "revoked-refresh-token")
+    ran = run("get", "kaggle:owner/hidden", code=3)
+    assert "kaggle auth login --force" in ran.err
+    assert "revoked-refresh-token" not in ran.out + ran.err
+    assert (home / ".kaggle" / "credentials.json").read_bytes() == before
+    assert box.stats.data_bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 
 from medfetch.config import Settings
 from medfetch.credentials import aws, command, gen3, guard, hugging_face, kaggle, netrc, own_file, synapse, tokens
-from medfetch.credentials.kinds import ApiKey, Found, Login, Secret, Token, from_json, sound
+from medfetch.credentials.kinds import ApiKey, Found, Kept, Login, RefreshToken, Secret, Token, from_json, sound
 from medfetch.errors import UsageProblem
 
-__all__ = ["KINDS", "ApiKey", "Login", "Secret", "Token", "checked", "find", "where"]
+__all__ = ["KINDS", "ApiKey", "Kept", "Login", "RefreshToken", "Secret", "Token", "checked", "find", "where"]
 
 KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "aws": aws.look,
@@ -35,7 +35,7 @@ HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
 """What may stand in a command's arguments and in a file's name."""
 
 
-def find(name: str, settings: Settings) -> Secret | ApiKey | None:
+def find(name: str, settings: Settings) -> Kept | None:
     """The secret of that name; None where there is none, and for ``aws``, with which only AWS's own tools can sign.
 
     Raises: UsageProblem where there is no such name, or a file that should hold it is damaged or open to others.

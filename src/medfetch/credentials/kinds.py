@@ -31,7 +31,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The API key of a Gen3 commons, which is exchanged for a token that lives for some minutes (``net/stack.py``)."""
+    """The API key of a Gen3 commons: it is exchanged for tokens that live for some minutes (``net/exchange.py``)."""
 
     key: str
     id: str
@@ -40,16 +40,30 @@ class ApiKey:
         return "ApiKey(***)"
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """What a log-in in the browser left: it is exchanged for tokens that live for some hours (``net/exchange.py``)."""
+
+    value: str
+    renewal: str = ""
+    """What a person does when it is over."""
+
+    def __repr__(self) -> str:
+        return "RefreshToken(***)"
+
+
 Secret = Login | Token
 """What can be sent along with a request."""
-T = TypeVar("T", bound=Login | Token | ApiKey)
+Kept = Secret | ApiKey | RefreshToken
+"""What can be found."""
+T = TypeVar("T", bound=Kept)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A secret and, for a person, where it was found; None where only AWS's own tools can use it."""
 
-    secret: Secret | ApiKey | None
+    secret: Kept | None
     where: str
 
 
@@ -103,7 +117,7 @@ def sound(secret: T) -> T:
         case Login(user, password):
             wrong = not user or not password or ":" in user or any(ord(sign) < 32 for sign in user + password)
             expected = "expected user:password"
-        case Token(value):
+        case Token(value) | RefreshToken(value):
             wrong, expected = not _visible(value), "expected a token, without spaces"
         case ApiKey(key, identifier):
             wrong, expected = not _visible(key) or not _visible(identifier), "expected JSON with api_key and key_id"

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Secret, Token, guard
+from medfetch.credentials import Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
@@ -54,7 +54,7 @@ class ApiNet:
         said: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
-        self._secrets = Secrets(settings, traits, self._access_token)
+        self._secrets = Secrets(settings, traits, self._post)
         self._tries_again = True
 
     def once(self) -> ApiNet:
@@ -101,22 +101,9 @@ class ApiNet:
         """What goes by that name to that address (see ``Secrets.of``)."""
         return self._secrets.of(name, url)
 
-    def _access_token(self, key: ApiKey, commons: str) -> str:
-        """The token that a commons gives for its API key (Gen3's Fence, /credentials/cdis/access_token)."""
-        url = f"{commons}/user/credentials/cdis/access_token"
-        try:
-            # Not followed: a redirect could take the key along. Not tried again: the request that needs it is.
-            content = {"api_key": key.key, "key_id": key.id}
-            answer = self._once("POST", url, None, {"json": content, "allow_redirects": False})
-            token = answer.json()["access_token"]
-        except Refused as error:
-            raise Refused(
-                f"{host_of(url)} did not take the API key: {error.message}", status=error.status,
-                hint="keys lapse: make a new one in your profile there",
-            ) from None  # fmt: skip
-        except (ValueError, KeyError, TypeError):
-            raise Refused(f"{host_of(url)} gave no access token for the API key") from None
-        return str(token)
+    def _post(self, url: str, content: Mapping[str, str]) -> Any:
+        """Asks for a token (``exchange.Post``); not tried again, for the request that needs it is."""
+        return self._once("POST", url, None, {"json": content, "allow_redirects": False})
 
     def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
         if self._settings.offline:

@@ -27,6 +27,10 @@ from medfetch.sandbox.messages import Answer, Request, as_json, text
 
 TOKEN, USER, KEY = "sandbox-token", "sandbox", "sandbox-key"
 """What opens it: a token, or a user name and a key."""
+REFRESH = "sandbox-refresh-token"
+"""What a token is given for."""
+LIFE = 43200
+"""Seconds that such a token is said to live."""
 RULES = "You must accept this competition's rules before you'll be able to download files."
 DATE = "2023-01-01T12:00:00.123Z"
 PAGE = 20
@@ -100,6 +104,10 @@ class Kaggle:
         if "IntrospectToken" in raw:
             known = json.loads(request.body).get("token") == TOKEN
             return as_json({"active": True, "username": USER, "userId": 1, "scope": ""}) if known else _refused(404, "")
+        if "GenerateAccessToken" in raw or raw == "access-tokens/generate":
+            if json.loads(request.body).get("refreshToken") != REFRESH:
+                return _refused(401, "Unauthenticated")
+            return as_json({"token": TOKEN, "expiresIn": LIFE, "userName": USER, "userId": 1})
         if asked is None:
             return _refused(404, "Not found")
         return self._api(request, *asked)
