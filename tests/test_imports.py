@@ -71,6 +71,8 @@ NEVER = {
 """What these must not import."""
 
 ONLY = {
+    "botocore": ["credentials.aws", "net.signing"],
+    "google_crc32c": ["checksum", "sandbox.kaggle"],
     "pycurl": ["net.http"],
     "requests": ["net.stack"],
     "sqlite3": ["database"],

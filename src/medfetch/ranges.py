@@ -21,6 +21,9 @@ GOOGLE_HASHES = {
 }
 """In ``x-goog-hash`` (Cloud Storage, "HTTP headers and common query string parameters for XML"), the better first."""
 
+AMAZON_MD5 = re.compile(r'"([0-9a-f]{32})"')
+"""An ETag of S3's that is one, of an object that is encrypted by S3's own keys (API reference, type Object)."""
+
 
 def number(text: str) -> int | None:
     """A header's number of bytes; None where it is none that a file could have."""
@@ -46,10 +49,11 @@ def is_version(headers: Mapping[str, str], wanted: str) -> bool:
 
 
 def told_checksum(headers: Mapping[str, str]) -> Checksum | None:
-    """The checksum of the whole object where Google's storage tells one of the bytes that it sends.
+    """The checksum of the whole object where Google's or Amazon's storage tells one of the bytes that it sends.
 
-    That is its MD5, or its CRC32C where it has no MD5: of objects that were composed of others. Of an object that is
-    stored compressed it is that of the stored bytes.
+    At Google that is its MD5, or its CRC32C where it has no MD5: of objects that were composed of others. At Amazon it
+    is the ETag, unless that is of parts, or of an object that is encrypted by other keys than S3's own. Of an object
+    that is stored compressed it is that of the stored bytes.
     """
     encodings = headers.get("content-encoding", "identity"), headers.get("x-goog-stored-content-encoding", "identity")
     if set(encodings) != {"identity"}:
@@ -57,4 +61,7 @@ def told_checksum(headers: Mapping[str, str]) -> Checksum | None:
     for algorithm, pattern in GOOGLE_HASHES.items():
         if found := pattern.search(headers.get("x-goog-hash", "")):
             return Checksum(algorithm, base64.b64decode(found[1]).hex())
+    if headers.get("x-amz-server-side-encryption") == "AES256":
+        found = AMAZON_MD5.fullmatch(headers.get("etag", ""))
+        return Checksum("md5", found[1]) if found else None
     return None

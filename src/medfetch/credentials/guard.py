@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
-from medfetch.credentials.kinds import ApiKey, Kept, Login, RefreshToken, Token
+from medfetch.credentials.kinds import AccessKey, ApiKey, Kept, Login, RefreshToken, Token
 
 SHORTEST = 6
 """Characters; to look for what is shorter would make every text unreadable."""
@@ -39,6 +39,8 @@ def watch(secret: Kept) -> None:
             words = {value}
         case ApiKey(key):
             words = {key}
+        case AccessKey(_, key, session):
+            words = {key, session or key}
     found = {form for word in words for form in _forms(word) if len(word) >= SHORTEST}
     with _lock:
         if found <= _known:

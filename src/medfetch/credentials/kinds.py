@@ -52,8 +52,25 @@ class RefreshToken:
         return "RefreshToken(***)"
 
 
-Secret = Login | Token
-"""What can be sent along with a request."""
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """Keys of an AWS account, with which requests are signed (``net/signing.py``); its text shows none of them."""
+
+    id: str
+    secret: str
+    session: str | None = None
+    """The token of a session, which goes along with each request."""
+    pays: bool = False
+    """Whether the account is to be charged, where a bucket wants whoever asks to pay."""
+
+    def __repr__(self) -> str:
+        return "AccessKey(***)"
+
+
+Typed = Login | Token | ApiKey
+"""What a person types, or a vault's command prints."""
+Secret = Login | Token | AccessKey
+"""What can be sent along with a request, or sign it."""
 Kept = Secret | ApiKey | RefreshToken
 """What can be found."""
 T = TypeVar("T", bound=Kept)
@@ -61,9 +78,9 @@ T = TypeVar("T", bound=Kept)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret and, for a person, where it was found; None where only AWS's own tools can use it."""
+    """A secret and, for a person, where it was found."""
 
-    secret: Kept | None
+    secret: Kept
     where: str
 
 
@@ -71,7 +88,7 @@ LOGINS = ("netrc", "physionet")
 """Kinds that are a user name and a password; ``kaggle`` is that or a token, ``gen3`` a key, all others a token."""
 
 
-def from_text(kind: str, text: str) -> Secret | ApiKey:
+def from_text(kind: str, text: str) -> Typed:
     """What a person types, or a command prints: the first line is a token or ``user:password``; keys may be JSON.
 
     Raises: ValueError, which says what was expected and quotes nothing.
@@ -85,7 +102,7 @@ def from_text(kind: str, text: str) -> Secret | ApiKey:
     return sound(Token(line.strip()))
 
 
-def from_json(kind: str, content: Mapping[str, Any]) -> Secret | ApiKey:
+def from_json(kind: str, content: Mapping[str, Any]) -> Typed:
     """A secret from JSON: ``as_json``'s, a commons' credentials.json, Kaggle's kaggle.json.
 
     Raises: ValueError, which quotes nothing.
@@ -98,7 +115,7 @@ def from_json(kind: str, content: Mapping[str, Any]) -> Secret | ApiKey:
     return sound(Login(str(user), str(content.get("password", content.get("key", "")))))
 
 
-def as_json(secret: Secret | ApiKey) -> dict[str, str]:
+def as_json(secret: Typed) -> dict[str, str]:
     match secret:
         case Login(user, password):
             return {"user": user, "password": password}
@@ -121,6 +138,9 @@ def sound(secret: T) -> T:
             wrong, expected = not _visible(value), "expected a token, without spaces"
         case ApiKey(key, identifier):
             wrong, expected = not _visible(key) or not _visible(identifier), "expected JSON with api_key and key_id"
+        case AccessKey(identifier, key, session):
+            wrong = not all(map(_visible, (identifier, key, session or "none")))
+            expected = "expected AWS keys, without spaces"
     if wrong:
         raise ValueError(expected)
     return secret

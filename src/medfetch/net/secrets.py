@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, RefreshToken, Secret
+from medfetch.credentials import BY_AWS, ApiKey, RefreshToken, Secret
 from medfetch.errors import Refused
 from medfetch.hosts import host_of
 from medfetch.net.exchange import Post, exchanged
+from medfetch.net.signing import is_amazons
 from medfetch.types import Traits
 
 KEPT = 300.0
@@ -58,7 +59,8 @@ class Secrets:
         """
         host = host_of(url)
         kind, _, own = name.partition(":")
-        if host not in self._own and not (own and own in (host, host.partition(":")[0])):
+        amazons = kind in BY_AWS and is_amazons(host)
+        if host not in self._own and not amazons and not (own and own in (host, host.partition(":")[0])):
             raise Refused(f"{host} is not one of the hosts that {name} is for: it was not sent there")
         # A host that the person put in its place, on their own network perhaps, may be asked without encryption.
         if urlsplit(url).scheme != "https" and host not in self._told and not _loopback(host):

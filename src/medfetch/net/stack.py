@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
-from medfetch.credentials import Secret, Token, guard
+from medfetch.credentials import AccessKey, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.http import Curl
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
+from medfetch.net.signing import signed
 from medfetch.types import Mailed, Traits
 
 SIGNATURE = 20
@@ -128,6 +129,8 @@ class ApiNet:
         import requests
 
         secret = self.secret(credential, url) if credential else None
+        if isinstance(secret, AccessKey):
+            arguments = {**arguments, "allow_redirects": False}
         with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
             try:
@@ -170,6 +173,11 @@ def _auth(secret: Secret | None) -> Callable[[Any], Any]:
     def authorize(request: Any) -> Any:
         if isinstance(secret, Token):
             request.headers["Authorization"] = f"Bearer {secret.value}"
+        elif isinstance(secret, AccessKey):
+            # A space in a query is written as in forms; the signature is of the other spelling.
+            path, mark, query = request.url.partition("?")
+            request.url = path + mark + query.replace("+", "%20")
+            request.headers.update(signed(secret, request.method, request.url, host_of(request.url)))
         elif secret:
             pair = f"{secret.user}:{secret.password}".encode()
             request.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"

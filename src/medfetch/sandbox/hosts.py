@@ -69,11 +69,12 @@ class Hosts:
         self.redivis = redivis.Redivis()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
+        self.s3 = Store(archive, self.shelf, google=False)
         self._faults = faults
         self._record = record
         nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
         self._answers: dict[str, Callable[[Request, str], Answer]] = {
-            "s3": Store(archive, self.shelf, google=False).answer,
+            "s3": self.s3.answer,
             "gcs": Store(archive, self.shelf, google=True).answer,
             "nbia": self.nbia.answer,
             "nlst": nlst.answer,
