@@ -54,7 +54,7 @@ class Gen3:
         return _token(host, "access")
 
     def answer(self, request: Request, path: str) -> Answer:
-        """``path``: ``<host>/user/…``, ``<host>/ga4gh/…`` or ``storage/<signature>``."""
+        """``path``: ``<host>/user/…``, ``<host>/ga4gh/…``, ``<host>/wts/…`` or ``storage/<signature>``."""
         host, _, rest = path.partition("/")
         if host == "storage":
             return self._stored(rest.partition("/")[0])
@@ -62,11 +62,15 @@ class Gen3:
             good = json.loads(request.body).get("api_key") == self.key(host)["api_key"] and host not in self.lapsed
             return as_json({"access_token": self.access_token(host)}) if good else _refused(401, "Not a valid key")
         if rest.startswith("ga4gh/drs/v1/objects/"):
-            identifier = rest.removeprefix("ga4gh/drs/v1/objects/")
+            identifier, _, method = rest.removeprefix("ga4gh/drs/v1/objects/").partition("/access/")
+            if method:
+                return self._download(request, host, identifier)
             found = self._objects.get((host, identifier))
             return as_json(_told(host, identifier, found)) if found else _refused(404, "no record found")
         if rest.startswith("user/data/download/"):
             return self._download(request, host, rest.removeprefix("user/data/download/"))
+        if rest.rstrip("/") == "wts/external_oidc":
+            return as_json({"providers": []})  # it is linked to no other commons
         return text("Not Found\n", 404)
 
     def _download(self, request: Request, host: str, identifier: str) -> Answer:
