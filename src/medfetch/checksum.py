@@ -48,7 +48,7 @@ def git_blob(digest: str, size: int) -> Checksum:
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
+    def update(self, data: bytes | bytearray, /) -> None: ...
 
     def hexdigest(self) -> str: ...
 
@@ -61,7 +61,7 @@ class _Crc32c:
 
         self._extend, self._value = google_crc32c.extend, 0
 
-    def update(self, data: bytes | memoryview, /) -> None:
+    def update(self, data: bytes | bytearray, /) -> None:
         self._value = self._extend(self._value, bytes(data))
 
     def hexdigest(self) -> str:
@@ -83,7 +83,7 @@ class Hasher:
     def __init__(self, published: Iterable[Checksum] = ()) -> None:
         self.published = tuple(published)
         self.length = 0
-        self._hashes = {"sha256": hashlib.sha256()}
+        self._hashes: dict[str, _Hash] = {"sha256": hashlib.sha256()}
         for checksum in self.published:
             if checksum.algorithm not in self._hashes:
                 self._hashes[checksum.algorithm] = _started(checksum.algorithm)
