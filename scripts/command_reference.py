@@ -22,6 +22,7 @@ Commands and options are written here by `make docs`, from what `medfetch COMMAN
 | a DOI of TCIA, of PhysioNet, or of a recipe | `doi:10.7937/K9/TCIA.2015.LO9QL9SX` |
 | an address; `--sha256` says what must come | `https://example.org/scans.zip` |
 | a manifest of NBIA, or a table of SeriesInstanceUIDs | `cart.tcia`, `series.csv`, `series.tsv` |
+| a manifest of a Gen3 commons (the NIH's, MIDRC), or a table of its objects | `manifest.json`, `objects.csv` |
 | a manifest of the Imaging Data Commons for s5cmd | `cohort.s5cmd`, `cohort.txt` |
 | a recipe of your own | `./mine.yaml` |
 

@@ -49,6 +49,8 @@ def run(tmp_path: Path, home: Path, cache: Path, box: Sandbox) -> Run:
             "MEDFETCH_PROCESSES": "2",
             "MEDFETCH_RESERVE": "0",
             "MEDFETCH_RECIPES": str(home),
+            # A machine at Amazon has keys of its own.
+            "AWS_EC2_METADATA_DISABLED": "true",
             **box.environment,
         },
     )

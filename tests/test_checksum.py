@@ -1,4 +1,4 @@
-"""Digests: those that git knows files by."""
+"""Digests: those that git knows files by, and CRC32C."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def test_it_is_what_git_says(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     said = subprocess.run(["git", "hash-object", tmp_path / "file"], capture_output=True, text=True, check=True).stdout
     assert hash_file(tmp_path / "file", [git_blob(said.strip(), len(content))]).mismatch() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [(bytes(32), "8a9136aa"), (b"\xff" * 32, "62a8ab43"), (bytes(range(32)), "46dd794e"), (b"123456789", "e3069283")],
+)
+def test_crc32c_is_that_of_rfc_3720(tmp_path: Path, content: bytes, value: str) -> None:
+    """Its appendix B.4; the last is the check value that catalogues of such codes give."""
+    expected = Checksum("crc32c", value)
+    hasher = Hasher([expected])
+    hasher.update([content[:5], bytearray(content[5:])], len(content))
+    assert hasher.mismatch() is None
+    (tmp_path / "file").write_bytes(content + b"!")
+    wrong = hash_file(tmp_path / "file", [expected]).mismatch()
+    assert wrong and wrong[0] == expected
 
 
 def test_what_is_no_blob_id_is_refused() -> None:

@@ -25,7 +25,7 @@ from servers import Server
 
 from medfetch import config, credentials
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Login, Token, guard, own_file
+from medfetch.credentials import AccessKey, ApiKey, Login, RefreshToken, Token, guard, own_file
 from medfetch.credentials.kinds import from_text
 from medfetch.errors import Refused, Retryable, UsageProblem
 from medfetch.hosts import Hosts
@@ -52,6 +52,8 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(home))
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
+    # A machine at Amazon has keys of its own.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(guard, "_leave_no_core", lambda: None)
     yield home
 
@@ -90,9 +92,9 @@ def variables(**values: str) -> Put:
     return lambda home, environment: [environment.setenv(name, value) for name, value in values.items()] and None
 
 
-def kaggle_oauth(hours: int) -> Put:
+def kaggle_oauth(hours: float, refresh: str = "r") -> Put:
     until = datetime.now(UTC) + timedelta(hours=hours)
-    content = {"refresh_token": "r", "access_token": "oauth1", "access_token_expiration": until.isoformat()}
+    content = {"refresh_token": refresh, "access_token": "oauth1", "access_token_expiration": until.isoformat()}
     return file(".kaggle/credentials.json", content)
 
 
@@ -182,8 +184,25 @@ def test_kaggles_folder(person: Path, settings: Settings, monkeypatch: pytest.Mo
     assert credentials.find("kaggle", settings) == Login("a", "in-xdg")
 
 
+@pytest.mark.parametrize(
+    ("hours", "refresh", "found"),
+    [
+        (1, "r3fresh", Token("oauth1")),
+        (0.1, "r3fresh", RefreshToken("r3fresh", "run: kaggle auth login --force")),
+        (-1, "r3fresh", RefreshToken("r3fresh", "run: kaggle auth login --force")),
+        (0.1, "", Token("oauth1")),
+        (-1, "", None),
+    ],
+)
+def test_kaggles_log_in_gives_another_token_when_the_first_is_over(
+    hours: float, refresh: str, found: Any, person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle_oauth(hours, refresh)(person, monkeypatch)
+    assert credentials.find("kaggle", settings) == found
+
+
 def test_what_has_lapsed_is_not_there(person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    kaggle_oauth(-1)(person, monkeypatch)
+    kaggle_oauth(-1, "")(person, monkeypatch)
     put(person / ".redivis/python_credentials", {"access_token": "red2", "expires_at": time.time() - 9})
     assert credentials.find("kaggle", settings) is None
     assert credentials.find("redivis", settings) is None
@@ -234,18 +253,57 @@ def test_a_commons_key_is_for_the_commons_that_issued_it(
     assert credentials.find("gen3:elsewhere.example", settings) == ApiKey(elsewhere, "c")
 
 
-def test_of_aws_is_told_only_whether_it_is_there(
+def test_aws_keys_are_found_in_amazons_own_order(
     person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert credentials.where("aws", settings) is None
-    put(person / ".aws/config", "[profile lab]\nsso_session = x\n[default]\nregion = us-east-1\n")
-    assert credentials.where("aws", settings) is None
-    monkeypatch.setenv("AWS_PROFILE", "lab")
-    assert credentials.where("aws", settings) == f"the profile lab in {person}/.aws/config"
-    monkeypatch.delenv("AWS_PROFILE")
-    put(person / ".aws/credentials", "[default]\naws_access_key_id = AKIA\naws_secret_access_key = s\n")
-    assert credentials.where("aws", settings) == f"the profile default in {person}/.aws/credentials"
+    """The last place first; each goes before those that are there already."""
     assert credentials.find("aws", settings) is None
+    process = put(
+        person / "process", '#!/bin/sh\necho \'{"Version": 1, "AccessKeyId": "P", "SecretAccessKey": "p"}\'\n', 0o700
+    )
+    lab = f"[profile lab]\ncredential_process = {process}\n"
+    keys = "aws_access_key_id = {0}\naws_secret_access_key = {1}\n"
+    put(person / ".aws/config", f"[default]\n{keys.format('C', 'c')}{lab}")
+    assert credentials.find("aws", settings) == AccessKey("C", "c")
+    put(person / ".aws/credentials", f"[default]\n{keys.format('F', 'f')}aws_session_token = t\n")
+    assert credentials.find("aws", settings) == AccessKey("F", "f", "t")
+    assert credentials.where("aws", settings) == "the profile default (shared-credentials-file)"
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    assert credentials.find("aws", settings) == AccessKey("P", "p")
+    assert credentials.where("aws", settings) == "the profile lab (custom-process)"
+    variables(AWS_ACCESS_KEY_ID="E", AWS_SECRET_ACCESS_KEY="e", AWS_SESSION_TOKEN="s")(person, monkeypatch)
+    assert credentials.find("aws", settings) == AccessKey("E", "e", "s")
+    assert credentials.find("aws-payer", settings) == AccessKey("E", "e", "s", pays=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "content", "says"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "AKIAHALF"}, "", "aws_secret_access_key|AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_PROFILE": "nobody"}, "", "nobody"),
+        ({}, "[default]\naws_s3cret_without_a_value\n", "cannot be read"),
+    ],
+)
+def test_aws_keys_that_cannot_be_used_are_told_and_not_shown(
+    values: dict[str, str], content: str, says: str, person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(person / ".aws/credentials", content)
+    variables(**values)(person, monkeypatch)
+    with pytest.raises(UsageProblem, match=says) as caught:
+        credentials.find("aws", settings)
+    assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_offline_no_host_is_asked_for_aws_keys(
+    person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server() as machine:
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.url(""))
+        assert credentials.find("aws", replace(settings, offline=True)) is None
+        assert machine.asked == []
+        credentials.find("aws", settings)
+        assert machine.asked != []
 
 
 def test_netrcs_default_is_for_no_host(person: Path, settings: Settings) -> None:
@@ -316,7 +374,13 @@ def test_a_token_that_no_header_can_carry_is_named_by_its_place(
     assert "s3cret" not in caught.value.message
 
 
-@pytest.mark.parametrize("secret", [Login("me", "s3cret-password"), Token("s3cret-token"), ApiKey("s3cret-key", "id")])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        Login("me", "s3cret-password"), Token("s3cret-token"), ApiKey("s3cret-key", "id"), RefreshToken("s3cret-again"),
+        AccessKey("AKIA", "s3cret-key", "s3cret-session"),
+    ],
+)  # fmt: skip
 def test_no_text_of_a_secret_shows_it(secret: Any) -> None:
     for text in (repr(secret), str(secret), f"{secret}", repr([secret]), repr({"a": secret})):
         assert "s3cret" not in text
@@ -454,7 +518,7 @@ def test_a_command_that_is_none_is_an_error(text: str, tmp_path: Path, monkeypat
 def secrets(settings: Settings, **endpoints: str) -> Secrets:
     told = Settings(cache=settings.cache, netrc=settings.netrc, endpoints=endpoints)
     traits = Traits(endpoints={"api": "https://api.example", "plain": "http://plain.example"})
-    return Secrets(told, traits, lambda key, commons: pytest.fail("no key is exchanged"))
+    return Secrets(told, traits, lambda url, content: pytest.fail("no key is exchanged"))
 
 
 @pytest.mark.parametrize(
@@ -474,6 +538,12 @@ def secrets(settings: Settings, **endpoints: str) -> Secrets:
         ("netrc:data.example", "https://www.data.example/x", {}, "not one of the hosts"),
         ("netrc:127.0.0.1", "http://127.0.0.1:8042/x", {}, None),
         ("physionet", "https://api.example/x", {}, "physionet is not there"),
+        ("aws", "https://bucket.s3.amazonaws.com/x", {}, None),
+        ("aws-payer", "https://s3.eu-west-1.amazonaws.com/b.ucket/x", {}, None),
+        ("aws", "https://bucket.s3.amazonaws.com.other.example/x", {}, "not one of the hosts"),
+        ("aws", "https://sts.amazonaws.com/x", {}, "not one of the hosts"),
+        ("aws", "http://bucket.s3.amazonaws.com/x", {}, "without encryption"),
+        ("hf", "https://bucket.s3.amazonaws.com/x", {}, "not one of the hosts"),
     ],
 )
 def test_a_secret_goes_to_its_own_hosts(
@@ -481,9 +551,12 @@ def test_a_secret_goes_to_its_own_hosts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("HF_TOKEN", "hf_1")
+    variables(AWS_ACCESS_KEY_ID="A", AWS_SECRET_ACCESS_KEY="s")(Path(), monkeypatch)
     put(settings.netrc, "machine data.example login me password pw\nmachine 127.0.0.1 login me password pw\n")
     if said is None:
-        assert secrets(settings, **endpoints).of(name, url) in (Token("hf_1"), Login("me", "pw"))
+        assert secrets(settings, **endpoints).of(name, url) in (
+            Token("hf_1"), Login("me", "pw"), AccessKey("A", "s"), AccessKey("A", "s", pays=True),
+        )  # fmt: skip
     else:
         with pytest.raises(Refused, match=said):
             secrets(settings, **endpoints).of(name, url)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medfetch.errors import RecipeError
-from medfetch.manifests import read_s5cmd, read_series_list
+from medfetch.manifests import lists_objects, read_objects, read_s5cmd, read_series_list
 
 HEAD = """downloadServerUrl=https://public.cancerimagingarchive.net/nbia-download/servlet/DownloadServlet
 includeAnnotation=true
@@ -123,3 +125,75 @@ def test_damaged_s5cmd_manifests(tmp_path: Path, content: str, error: str) -> No
     with pytest.raises(RecipeError) as raised:
         read_s5cmd(written(tmp_path, "list.s5cmd", content))
     assert raised.value.message.startswith(f"{tmp_path}/list.s5cmd{error}")
+
+
+COMMONS = "data.midrc.org"
+MD5 = "65196806d31002bd48abed020d861cf1"
+FULL = {"object_id": "dg.MD1R/a", "file_name": "a.zip", "file_size": 12, "md5sum": MD5}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        (
+            "m.json",
+            [{**FULL, "commons_url": COMMONS, "case_ids": ["x"]}, {"object_id": "dg.MD1R/b"}],
+            [FULL, {"object_id": "dg.MD1R/b"}],
+        ),
+        ("url.json", [{**FULL, "commons_url": f"https://{COMMONS}/"}], [FULL]),
+        ("id.JSON", [{"object_id": f"drs://{COMMONS}/dg.MD1R/a"}], [{"object_id": f"drs://{COMMONS}/dg.MD1R/a"}]),
+        (
+            "indexd.json",
+            [{"did": "dg.MD1R/a", "size": 12, "hash": MD5, "commons_url": COMMONS}],
+            [{"object_id": "dg.MD1R/a", "file_size": 12, "md5sum": MD5}],
+        ),
+        (
+            "unset.json",
+            [{"object_id": "a", "file_size": -1, "file_name": None, "commons_url": COMMONS}],
+            [{"object_id": "a"}],
+        ),
+        ("m.csv", f"GUID,md5,size,file_name,commons_url\ndg.MD1R/a,{MD5},12,a.zip,{COMMONS}\n\n", [FULL]),
+        (
+            "m.tsv",
+            f"object_id\tfile_size\tcommons_url\ndg.MD1R/a\t12\t{COMMONS}\ndg.MD1R/b\n",
+            [{"object_id": "dg.MD1R/a", "file_size": 12}, {"object_id": "dg.MD1R/b"}],
+        ),
+    ],
+)
+def test_manifests_of_a_commons(tmp_path: Path, name: str, content: Any, rows: list[dict[str, Any]]) -> None:
+    path = written(tmp_path, name, content if isinstance(content, str) else json.dumps(content))
+    found = read_objects(path)
+    assert (found.host, list(found.rows)) == (COMMONS, rows)
+    assert path.suffix.lower() == ".json" or lists_objects(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("m.json", "[{]", "m.json:1: not JSON: "),
+        ("m.json", '[\n{"object_id": "a"},\n', "m.json:2: not JSON: "),
+        ("m.json", '{"object_id": "a"}', "m.json: expected a list of objects"),
+        ("m.json", "[]", "m.json: the manifest has no rows"),
+        ("m.json", '["a"]', "m.json, object 1: expected an object, found 'a'"),
+        ("m.json", '[{"object_id": "a"}, {"file_name": "b"}]', "m.json, object 2: expected an object_id"),
+        ("m.json", '[{"object_id": "a"}]', "m.json: the manifest does not say of which commons it is"),
+        ("m.json", '[{"object_id": "drs://dg.4503:a"}]', "m.json: the manifest does not say of which commons it is"),
+        ("m.json", '[{"did": "a", "commons_url": "x.org", "size": 1.5}]', "m.json, object 1: expected a number"),
+        (
+            "m.json",
+            '[{"did": "drs://x.org/a"}, {"did": "drs://y.org/b"}]',
+            "m.json, object 2: of y.org, and others of x.org",
+        ),
+        ("m.json", "<html>", "m.json:1: a web page, not a manifest"),
+        ("m.csv", "guid,commons_url\na,x.org\n,x.org\n", "m.csv:3: expected an object_id"),
+    ],
+)
+def test_damaged_manifests_of_a_commons(tmp_path: Path, name: str, content: str, error: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        read_objects(written(tmp_path, name, content))
+    assert raised.value.message.startswith(f"{tmp_path}/{error}")
+
+
+@pytest.mark.parametrize("titles", ["SeriesInstanceUID", "guid,SeriesInstanceUID", "PatientID,Study"])
+def test_tables_that_are_of_series_stay_so(tmp_path: Path, titles: str) -> None:
+    assert not lists_objects(written(tmp_path, "list.csv", f"{titles}\n"))

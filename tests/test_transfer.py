@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import google_crc32c
 import pytest
 import trustme
 from clock import Clock
@@ -1336,7 +1337,7 @@ def test_the_digest_of_a_version_that_was_replaced_is_forgotten(bench: Bench, se
 @pytest.mark.parametrize(
     "headers",
     [
-        ("X-Goog-Hash: crc32c=n03x6A==",),
+        ("X-Goog-Hash: crc32c=short",),
         (told(OTHER), "X-Goog-Stored-Content-Encoding: gzip"),
         ("X-Goog-Hash: md5=short",),
     ],
@@ -1344,6 +1345,35 @@ def test_the_digest_of_a_version_that_was_replaced_is_forgotten(bench: Bench, se
 def test_other_digests_that_come_with_the_bytes_say_nothing(bench: Bench, server: Server, headers) -> None:
     url = server.script("/f", serve(BODY, *headers, etag=ETAG))
     bench.check_whole(bench.fetch(bare(url)), Assurance.FIRST_SEEN)
+
+
+def crc32c(body: bytes) -> str:
+    return f"X-Goog-Hash: crc32c={base64.b64encode(google_crc32c.value(body).to_bytes(4, 'big')).decode()}"
+
+
+def test_where_no_md5_comes_with_the_bytes_their_crc32c_is_compared(bench: Bench, server: Server) -> None:
+    url = server.script("/f", serve(OTHER, crc32c(BODY), etag=ETAG), serve(BODY, crc32c(BODY), etag=ETAG))
+    fetched = bench.fetch(bare(url))
+    bench.check_whole(fetched, Assurance.PUBLISHED)
+    assert str(fetched.checked).startswith("crc32c:")
+    # An MD5 says more.
+    url = server.script("/g", serve(BODY, crc32c(OTHER), told(BODY), etag=ETAG))
+    assert str(bench.fetch(bare(url)).checked) == str(MD5)
+
+
+@pytest.mark.parametrize(
+    ("etag", "encryption", "assurance"),
+    [
+        (f'"{MD5.hex}"', "AES256", Assurance.PUBLISHED),
+        (f'"{MD5.hex}-2"', "AES256", Assurance.FIRST_SEEN),
+        (f'"{MD5.hex[::-1]}"', "aws:kms", Assurance.FIRST_SEEN),
+    ],
+)
+def test_amazons_etag_is_an_md5_where_amazon_says_how_it_encrypts(
+    bench: Bench, server: Server, etag: str, encryption: str, assurance: Assurance
+) -> None:
+    url = server.script("/f", serve(BODY, f"x-amz-server-side-encryption: {encryption}", etag=etag))
+    bench.check_whole(bench.fetch(bare(url)), assurance)
 
 
 def test_a_published_digest_counts_more_than_one_that_comes_with_the_bytes(bench: Bench, server: Server) -> None:

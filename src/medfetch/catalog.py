@@ -47,7 +47,8 @@ def load(name: str, extra: Iterable[Path] = (), *, sha256: str | None = None) ->
     """The recipe that a name means.
 
     A name is an id, ``id@version``, ``source:locator``, ``doi:10.…``, an http(s) address (whose content ``sha256``
-    may pin), or the path of a recipe, an NBIA manifest (.tcia), a list of series (.csv, .tsv) or an s5cmd manifest.
+    may pin), or the path of a recipe, an NBIA manifest (.tcia), a list of series or of a commons' objects
+    (.csv, .tsv), a manifest of a Gen3 commons (.json) or an s5cmd manifest.
 
     Raises:
         UsageProblem: there is no such thing; the hint says what was probably meant.

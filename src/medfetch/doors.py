@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -44,11 +45,11 @@ def ask(parts: Sequence[Part], settings: Settings, said: Callable[[str], None]) 
 
 
 def ask_all(recipes: Iterable[Recipe], settings: Settings, said: Callable[[str], None]) -> dict[str, Verdict]:
-    """What the hosts say about the default parts of some datasets, one after the other."""
+    """What the hosts say about the default parts of some datasets, one after the other; not where the answer costs."""
     verdicts = {}
     for recipe in recipes:
         try:
-            verdict = ask(requirements.chosen(recipe), settings, said)
+            verdict = ask(_free(requirements.chosen(recipe)), settings, said)
         except UsageProblem as error:
             said(
                 f"the host of {recipe.name} was not asked: {error.message}" + (f" ({error.hint})" if error.hint else "")
@@ -57,6 +58,12 @@ def ask_all(recipes: Iterable[Recipe], settings: Settings, said: Callable[[str],
         if verdict:
             verdicts[recipe.id] = verdict
     return verdicts
+
+
+def _free(parts: Iterable[Part]) -> list[Part]:
+    return [
+        replace(part, routes=tuple(route for route in part.routes if not requirements.costs(route))) for part in parts
+    ]
 
 
 def _of_part(

@@ -93,7 +93,7 @@ class Fetching:
             net = ApiNet(self.means.settings, traits, self.means.hosts, self.means.stop, self._said(route["source"]))
             getter = bytes_getter(self.means.settings, traits, self.means.hosts, self.means.stop)
             if isinstance(source, sources.Links):
-                getter = Linked(getter, partial(source.link, net=net))
+                getter = Linked(getter, partial(source.link, net=net.once()))
             tools = source, net, getter
             self.tools[id(route)] = tools
         return tools

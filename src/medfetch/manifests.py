@@ -1,16 +1,18 @@
-"""Lists of series that portals export: NBIA's ``.tcia``, the Imaging Data Commons' s5cmd files, tables with UIDs.
+"""Lists that portals export: NBIA's ``.tcia``, the Imaging Data Commons' s5cmd files, tables with UIDs, Gen3's objects.
 
-It reads files and nothing else: what the series are, and where, is for the sources to find out.
+It reads files and nothing else: what the series and objects are, and where, is for the sources to find out.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from medfetch.errors import RecipeError
@@ -29,6 +31,15 @@ IDC_BUCKETS = {
 """The public buckets of the Imaging Data Commons on AWS and Google, today's and former ones."""
 UID_COLUMNS = {"seriesinstanceuid", "seriesuid"}
 """Column titles, lower case, without spaces and punctuation."""
+OBJECT_COLUMNS = {
+    "object_id": ("object_id", "guid", "did"),
+    "file_name": ("file_name", "filename"),
+    "file_size": ("file_size", "filesize", "size"),
+    "md5sum": ("md5sum", "md5", "md5_hash", "md5hash", "file_md5sum", "hash"),
+    "commons_url": ("commons_url",),
+}
+"""What is told of an object of a Gen3 commons, under the names of its portals' exports first, then of gen3 4.28.5's own
+tables (tools/utils.py) and of indexd's records."""
 DOWNLOAD_AGAIN = "the file may be damaged or cut short: export it again from the portal"
 S3_SOURCE = "public buckets of others are s3:bucket/prefix"
 
@@ -42,6 +53,17 @@ class Manifest:
     """Series, each with the line it stands in: SeriesInstanceUIDs, in s5cmd manifests CRDC series UUIDs."""
     host: str | None = None
     """``nbia`` or ``nlst``, where the manifest says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """What a manifest of a Gen3 commons asks for."""
+
+    path: Path
+    host: str
+    """Of the commons."""
+    rows: tuple[Mapping[str, Any], ...]
+    """Each with ``object_id``, and as far as told ``file_name``, ``file_size`` (bytes) and ``md5sum``."""
 
 
 def read_series_list(path: Path) -> Manifest:
@@ -134,8 +156,8 @@ def read_table(path: Path) -> Manifest:
     Raises:
         RecipeError: as ``read_series_list``.
     """
-    rows = csv.reader(_lines(path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    titles = next(rows, [])
+    rows = _rows(path)
+    titles: list[str] = next(rows, [])
     columns = [at for at, title in enumerate(titles) if re.sub(r"[^a-z]", "", title.lower()) in UID_COLUMNS]
     if len(columns) != 1:
         raise RecipeError(
@@ -153,6 +175,88 @@ def read_table(path: Path) -> Manifest:
     if not series:
         raise RecipeError("the table has no rows", at=str(path))
     return Manifest(path, series)
+
+
+def lists_objects(path: Path) -> bool:
+    """Whether a .csv or .tsv table is of objects of a commons, and not of series. Raises: RecipeError."""
+    titles: set[str] = {title.strip().lower() for title in next(_rows(path), [])}
+    uids = {re.sub(r"[^a-z]", "", title) for title in titles} & UID_COLUMNS
+    return bool(titles & set(OBJECT_COLUMNS["object_id"])) and not uids
+
+
+def read_objects(path: Path) -> Objects:
+    """The objects of a manifest of a Gen3 commons: a list in JSON, as its portal exports it, or a .csv or .tsv table.
+
+    Raises:
+        RecipeError: it cannot be read, is none, or does not say of which commons it is; names file and row.
+    """
+    found = []
+    hosts: dict[str, str] = {}
+    for at, row in _object_rows(path):
+        told = {name: _first(row, names) for name, names in OBJECT_COLUMNS.items()}
+        identifier, commons = str(told["object_id"] or "").strip(), told.pop("commons_url")
+        if not identifier:
+            raise RecipeError("expected an object_id, a guid or a did", at=at, hint=DOWNLOAD_AGAIN)
+        # "drs://host/id" names a commons, too; "drs://dg.4503:id", a compact one, does not.
+        of = re.match(r"drs://([^/:]+)/", identifier)
+        for host in filter(None, (_host(commons), of and of[1])):
+            hosts.setdefault(host, at)
+        size = _size(told["file_size"], at)
+        texts = {name: str(told[name]).strip() for name in ("file_name", "md5sum") if told[name]}
+        found.append({"object_id": identifier, **texts, **({} if size is None else {"file_size": size})})
+    if not found:
+        raise RecipeError("the manifest has no rows", at=str(path), hint=DOWNLOAD_AGAIN)
+    if len(hosts) > 1:
+        one, other = list(hosts)[:2]
+        raise RecipeError(f"of {other}, and others of {one}: one manifest, one commons", at=hosts[other])
+    if not hosts:
+        hint = 'write it into a row, such as "commons_url": "data.midrc.org" (a column of that name in a table)'
+        raise RecipeError("the manifest does not say of which commons it is", at=str(path), hint=hint)
+    return Objects(path, next(iter(hosts)), tuple(found))
+
+
+def _object_rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Where each row stands, and what is in it."""
+    if path.suffix.lower() != ".json":
+        rows = _rows(path)
+        titles = [title.strip().lower() for title in next(rows, [])]
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                yield f"{path}:{rows.line_num}", dict(zip(titles, row, strict=False))
+        return
+    try:
+        content = json.loads("\n".join(_lines(path)))
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"not JSON: {error.msg}", at=f"{path}:{error.lineno}", hint=DOWNLOAD_AGAIN) from None
+    if not isinstance(content, list):
+        raise RecipeError("expected a list of objects, as the portal of a Gen3 commons exports it", at=str(path))
+    for number, row in enumerate(content, 1):
+        at = f"{path}, object {number}"
+        if not isinstance(row, dict):
+            raise RecipeError(f"expected an object, found {str(row)[:80]!r}", at=at, hint=DOWNLOAD_AGAIN)
+        yield at, row
+
+
+def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _host(commons: Any) -> str | None:
+    text = str(commons or "").strip().rstrip("/")
+    return urlsplit(text).netloc or text or None
+
+
+def _size(told: Any, at: str) -> int | None:
+    """Bytes; None where they are not told, for which gen3 writes -1."""
+    if told is None or str(told).strip() == "-1":
+        return None
+    if isinstance(told, bool) or not re.fullmatch(r"[0-9]{1,18}", str(told).strip()):
+        raise RecipeError(f"expected a number of bytes as file_size, found {str(told)[:80]!r}", at=at)
+    return int(told)
+
+
+def _rows(path: Path) -> Any:
+    return csv.reader(_lines(path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
 
 
 def _lines(path: Path) -> list[str]:

@@ -18,8 +18,8 @@ from medfetch.checksum import parse
 from medfetch.errors import UsageProblem
 from medfetch.types import Access, Level, Part, Recipe, Route
 
-MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc"}
-"""The source that has what a manifest lists, by the end of the file's name."""
+MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc", ".json": "gen3"}
+"""The source that has what a manifest lists, by the end of the file's name; tables may also be of a Gen3 commons."""
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
 PHYSIONET_DOI = "10.13026/"
@@ -64,7 +64,7 @@ def from_address(url: str, sha256: str | None) -> Recipe:
 
 
 def from_manifest(path: Path) -> Recipe:
-    """A manifest or list of series; its content is its identity, so that it may be moved.
+    """A manifest, or a list of series or of objects; its content is its identity, so that it may be moved.
 
     Raises: UsageProblem if it cannot be read; RecipeError if it is no such list, or damaged: names file and line.
     """
@@ -73,6 +73,13 @@ def from_manifest(path: Path) -> Recipe:
     except OSError as error:
         raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
     source = MANIFESTS[path.suffix.lower()]
+    if path.suffix.lower() in (".csv", ".tsv") and manifests.lists_objects(path):
+        source = "gen3"
+    if source == "gen3":
+        objects = manifests.read_objects(path)
+        return _made_up(
+            source, f"{path.stem}-{content[:12]}", str(path), {"host": objects.host, "manifest": objects.rows}
+        )
     if source == "idc":
         locator: dict[str, Any] = {"crdc_series_uuid": list(manifests.read_s5cmd(path).series)}
     else:

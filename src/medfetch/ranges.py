@@ -9,12 +9,20 @@ import base64
 import re
 from collections.abc import Mapping
 
+from medfetch.types import Checksum
+
 CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/(?:([0-9]+)|\*)")
 """RFC 9110, 14.4; the total may be unknown."""
 
 
-GOOGLE_MD5 = re.compile(r"\bmd5=([A-Za-z0-9+/]{22}==)")
-"""In ``x-goog-hash`` (Cloud Storage, "HTTP headers and common query string parameters for XML")."""
+GOOGLE_HASHES = {
+    "md5": re.compile(r"\bmd5=([A-Za-z0-9+/]{22}==)"),
+    "crc32c": re.compile(r"\bcrc32c=([A-Za-z0-9+/]{6}==)"),
+}
+"""In ``x-goog-hash`` (Cloud Storage, "HTTP headers and common query string parameters for XML"), the better first."""
+
+AMAZON_MD5 = re.compile(r'"([0-9a-f]{32})"')
+"""An ETag of S3's that is one, of an object that is encrypted by S3's own keys (API reference, type Object)."""
 
 
 def number(text: str) -> int | None:
@@ -40,11 +48,20 @@ def is_version(headers: Mapping[str, str], wanted: str) -> bool:
     return headers.get("etag" if wanted.startswith('"') else "last-modified", wanted) == wanted
 
 
-def told_md5(headers: Mapping[str, str]) -> str | None:
-    """The MD5 of the whole object, in hexadecimal digits, where Google's storage tells it of the bytes that it sends.
+def told_checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """The checksum of the whole object where Google's or Amazon's storage tells one of the bytes that it sends.
 
-    Of an object that is stored compressed it is that of the stored bytes. CRC32C, which it also tells, is not compared.
+    At Google that is its MD5, or its CRC32C where it has no MD5: of objects that were composed of others. At Amazon it
+    is the ETag, unless that is of parts, or of an object that is encrypted by other keys than S3's own. Of an object
+    that is stored compressed it is that of the stored bytes.
     """
     encodings = headers.get("content-encoding", "identity"), headers.get("x-goog-stored-content-encoding", "identity")
-    found = GOOGLE_MD5.search(headers.get("x-goog-hash", ""))
-    return base64.b64decode(found[1]).hex() if found and set(encodings) == {"identity"} else None
+    if set(encodings) != {"identity"}:
+        return None
+    for algorithm, pattern in GOOGLE_HASHES.items():
+        if found := pattern.search(headers.get("x-goog-hash", "")):
+            return Checksum(algorithm, base64.b64decode(found[1]).hex())
+    if headers.get("x-amz-server-side-encryption") == "AES256":
+        found = AMAZON_MD5.fullmatch(headers.get("etag", ""))
+        return Checksum("md5", found[1]) if found else None
+    return None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from medfetch.types import Level, Part, Recipe, Requirement
+from medfetch.types import Level, Part, Recipe, Requirement, Route
 
 WORDS = {
     "a": 1, "an": 1, "every": 1, "each": 1, "per": 1, "one": 1, "two": 2, "couple": 2, "three": 3, "few": 3, "four": 4,
@@ -27,14 +27,15 @@ SOMEBODY_DECIDES = {"application": 7.0, "approval": 7.0, "payment": 7.0}
 def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
     """The steps for a recipe's parts, each once: the recipe's own, then those of each part's first route.
 
-    Terms that no step speaks of, log-ins of single addresses, and links that come by mail, are steps too.
+    Terms that no step speaks of, log-ins of single addresses, links that come by mail, and what a download costs, are
+    steps too.
     """
     found = {step.name: step for step in recipe.access.requires}
     parts = list(parts)
     for part in parts:
         for route in part.routes[:1]:
             found.update({step.name: step for step in route.requires})
-            found.update({step.name: step for step in _logins(route.locator)})
+            found.update({step.name: step for step in (*_logins(route.locator), *_charges(recipe.id, route))})
     if all(step.kind != "link" for step in found.values()):
         found.update({step.name: step for part in parts for step in _links(recipe.id, part)})
     if recipe.access.level == Level.TERMS and all(step.kind != "terms" for step in found.values()):
@@ -75,6 +76,21 @@ def _links(dataset: str, part: Part) -> Iterable[Requirement]:
         if route.source == "links":
             do = "Ask for the links, and give what is in the mail: --links FILE, or - to paste it."
             yield Requirement(f"{dataset}-links", "link", do, route.locator["asked_at"])
+
+
+def costs(route: Route) -> bool:
+    """Whether whoever downloads by a route is charged for it."""
+    return bool(route.locator.get("requester_pays"))
+
+
+def _charges(dataset: str, route: Route) -> Iterable[Requirement]:
+    """The account that is charged, and that the person means to pay."""
+    if costs(route):
+        account = "Have an AWS account, with its keys where AWS's own tools find them (aws configure)."
+        pay = "Say that you pay: Amazon charges your AWS account for each request, and for all that is downloaded."
+        yield Requirement("aws-account", "account", account, "https://aws.amazon.com/", credential="aws")
+        at = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html"
+        yield Requirement(f"{dataset}-charges", "payment", pay, at, after=("aws-account",))
 
 
 def _login(host: str) -> Requirement:

@@ -28,6 +28,7 @@ from medfetch import (
     placing,
     planning,
     receipt,
+    requirements,
     sources,
     standing,
 )
@@ -179,7 +180,8 @@ def _chosen_routes(part: Part, wish: Wish) -> list[Route]:
     if part.routes and not routes:
         ways = ", ".join(route.source for route in part.routes)
         raise UsageProblem(f"the part {part.name!r} has no route by {wish.route}", hint=f"its routes: {ways}")
-    return routes
+    # Nobody is charged because a host that is free has failed: a route that costs is taken alone, or asked for.
+    return [route for route in routes if not requirements.costs(route)] or routes
 
 
 def _check_facets(route: Route, selection: Selection) -> None:
@@ -319,7 +321,13 @@ def _read_only(made: Plan) -> dict[str, Any] | None:
 
 def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
     here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
-    return f"{standing.label(recipe)}: {amount(made.totals)}{here}"
+    pays = "; your account pays for the download" if costs(made) else ""
+    return f"{standing.label(recipe)}: {amount(made.totals)}{here}{pays}"
+
+
+def costs(made: Plan) -> bool:
+    """Whether the person is charged for what a plan fetches."""
+    return any(way["locator"].get("requester_pays") for ways in made.header["routes"].values() for way in ways)
 
 
 def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:

@@ -217,8 +217,8 @@ class Segments:
                 self._changed.notify_all()
         self._ask_for_help()
 
-    def identify(self, version: str | None, told_md5: str | None) -> None:
-        """Notes version and digest of what the first answer is of, and asks others to help.
+    def identify(self, version: str | None, told: Checksum | None) -> None:
+        """Notes version and checksum of what the first answer is of, and asks others to help.
 
         Raises: NoRanges where it is not known.
         """
@@ -229,9 +229,9 @@ class Segments:
         if version != self.validator:
             self.validator = version
             self.pieces.begin(self.url, version)
-        if told_md5 and not self.file.checksums:
+        if told and not self.file.checksums:
             # Nothing is hashed before the first answer.
-            self.hasher = Hasher((Checksum("md5", told_md5),))
+            self.hasher = Hasher((told,))
         self.identified = True
         self._ask_for_help()
 

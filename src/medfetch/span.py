@@ -75,7 +75,7 @@ class Span:
                 raise Changed(f"{host} has another version now")
             if last + 1 < min(self.end, self.start + PROGRESS):
                 raise NoRanges
-            segments.identify(ranges.validator(headers) or self.if_range, ranges.told_md5(headers))
+            segments.identify(ranges.validator(headers) or self.if_range, ranges.told_checksum(headers))
             # A host may send less than it was asked for (RFC 9110, 15.3.7).
             self.good, self.end = True, last + 1
         elif answer.status == 416:

@@ -188,12 +188,15 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
         return Standing(step, State.DECLARED, opens, f"{word.person}, {word.date}{until}")
     if step.kind == "terms":
         return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {dataset}")
+    if step.kind == "payment":
+        said = f"not on record here: medfetch agree {dataset} --step {step.name}"
+        return Standing(step, State.MISSING, opens, said)
     return Standing(step, State.UNKNOWN, opens)
 
 
 def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     """The same after the host has spoken."""
-    if verdict is None:
+    if verdict is None or standing.step.kind == "payment":
         return standing
     if standing.step.kind == "terms":
         return _terms_told(standing, verdict)

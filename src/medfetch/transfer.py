@@ -21,7 +21,7 @@ from medfetch.partial import HEAD, Partial, Room
 from medfetch.pieces import learned_size
 from medfetch.segments import SEGMENTS_FROM, Segments
 from medfetch.span import Changed, NoRanges
-from medfetch.types import Assurance, Checksum, RemoteFile, Request
+from medfetch.types import Assurance, RemoteFile, Request
 
 NOTE_FROM = 1 << 20
 """Bytes from which a validator is noted beside the partial: smaller files are fetched anew after a kill."""
@@ -359,9 +359,9 @@ class _Download:
     def _open(self, start: int) -> None:
         self._write_note()
         assert self.answer is not None
-        told = None if self.file.checksums else ranges.told_md5(self.answer.headers)
+        told = None if self.file.checksums else ranges.told_checksum(self.answer.headers)
         if told or not start:
-            self.partial.expect((Checksum("md5", told),) if told else self.file.checksums)
+            self.partial.expect((told,) if told else self.file.checksums)
         self.partial.open(start)
 
     def _checked_range(self, headers: Mapping[str, str]) -> tuple[int, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from datasets import tree
 from running import Run
 
 from medfetch.sandbox import Fault, Sandbox
-from medfetch.sandbox.kaggle import KEY, TOKEN, USER
+from medfetch.sandbox.kaggle import KEY, REFRESH, TOKEN, USER
 
 FILES = {f"train/{number % 3}/x {number:02d}+ä.nii": f"slice {number}".encode() * 50 for number in range(30)}
 FEW = {"table.csv": b"a,b\n" + b"1,2\n" * 500, "images/1.nii": b"n" * 900}
@@ -122,6 +123,24 @@ def test_a_user_name_and_a_key(shown: Sandbox, run: Run, tmp_path: Path) -> None
     assert list(content(tmp_path / "client")) == ["scans.zip"], client.stderr
     receipt = run("get", "kaggle:competitions/scans", "--json", KAGGLE_CONFIG_DIR=str(folder)).last
     assert receipt["files"] == len(FILES)
+
+
+@pytest.mark.parametrize("refresh", [REFRESH, "revoked"])
+def test_a_log_in_whose_token_is_over(shown: Sandbox, run: Run, home: Path, tmp_path: Path, refresh: str) -> None:
+    """Both get a new one for what the log-in left, or neither. The client then puts it there, or removes all of it."""
+    kept = home / ".kaggle" / "credentials.json"
+    kept.parent.mkdir()
+    over = {"refresh_token": refresh, "access_token": "over", "access_token_expiration": "2026-01-01T00:00:00+00:00"}
+    kept.write_text(json.dumps({**over, "username": USER, "scopes": []}))
+    kept.chmod(0o600)
+    good = refresh == REFRESH
+    said = run("get", "kaggle:competitions/scans", "--json", code=0 if good else 3)
+    assert json.loads(kept.read_text())["access_token"] == "over"
+    client = kaggle(shown, home / "client", "competitions", "download", "scans", token="")
+    assert list(content(home / "client")) == ["scans.zip"] * good, client.stderr
+    assert kept.exists() is good
+    assert said.last["files"] == len(FILES) if good else "kaggle auth login --force" in said.err
+    assert not good or json.loads(kept.read_text())["access_token"] == TOKEN
 
 
 def test_the_files_that_the_client_lists(shown: Sandbox, tmp_path: Path) -> None:

@@ -188,3 +188,35 @@ def test_a_key_that_has_lapsed_is_told_before_a_byte(run: Run, box: Sandbox, hom
     failed = run("get", f"gen3:{HOST}/dg.1/a", "--json", code=3)
     assert "expired" in failed.last["message"] and box.gen3.key(HOST)["api_key"] not in failed.out + failed.err
     assert not any("/storage/" in entry.target for entry in box.log)
+
+
+def test_where_no_token_is_given_one_layer_tries_again(run: Run, box: Sandbox, home: Path) -> None:
+    keep_key(home, box)
+    write_recipe(home, "commons", parts={"all": {"routes": [{"source": "gen3", "host": HOST, "manifest": ROWS[:1]}]}})
+    # The first is for the question whether the commons is open, in another process than the download.
+    box.add(Fault(match="/access_token", method="POST", status=503, times=None, after=1))
+    run("get", "commons", code=1, MEDFETCH_TRIES="3", MEDFETCH_BACKOFF="0.01")
+    assert sum("/access_token" in entry.target for entry in box.log) == 1 + 3
+
+
+@pytest.mark.parametrize("name", ["cohort.json", "cohort.csv"])
+def test_the_manifest_of_a_portal_is_named_as_a_file(run: Run, box: Sandbox, home: Path, name: str) -> None:
+    keep_key(home, box)
+    rows = [{**row, "commons_url": HOST} for row in ROWS]
+    if name.endswith(".json"):
+        (home / name).write_text(json.dumps(rows))
+    else:
+        titles = ("object_id", "file_name", "file_size", "md5sum", "commons_url")
+        lines = [titles, *([str(row.get(title, "")) for title in titles] for row in rows)]
+        (home / name).write_text("".join(f"{','.join(line)}\n" for line in lines))
+    receipt = run("get", f"./{name}", "--json").last
+    assert tree(Path(receipt["path"])) == {"scan.nii.gz": sha256(SCAN), "dg.1%2Fb/scan.nii.gz": sha256(OTHER)}
+    assert receipt["assurance"] == {"published": 1, "first-seen": 1}
+    # Moved, it is the same.
+    (home / name).rename(home / f"moved-{name}")
+    assert run("plan", f"./moved-{name}", "--json").last["files"] == 2
+
+
+def test_a_manifest_without_a_commons_says_what_to_add(run: Run, home: Path) -> None:
+    (home / "cohort.json").write_text('[{"object_id": "dg.1/a"}]')
+    assert '"commons_url": "data.midrc.org"' in run("get", "cohort.json", code=2).err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from medfetch.errors import AccessRequired, RecipeError, Refused, Retryable, Usa
 from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
-from medfetch.sandbox.kaggle import KEY, RULES, TOKEN, USER
+from medfetch.sandbox.kaggle import KEY, REFRESH, RULES, TOKEN, USER
 from medfetch.sources._kaggle import Place, verdict
 from medfetch.sources.kaggle import EACH, SINGLY, Kaggle
+from medfetch.transfer import SEGMENTS_FROM
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
 FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}
@@ -341,6 +343,44 @@ def test_files_that_storage_has_zipped_are_taken_out(box: Sandbox, run: Run) -> 
     assert tree(Path(receipt["path"])) == files
 
 
+def logged_in(home: Path, refresh: str = REFRESH) -> bytes:
+    """What ``kaggle auth login`` leaves, hours after its token was over."""
+    content = {
+        "refresh_token": refresh, "access_token": "over", "access_token_expiration": "2026-01-01T00:00:00+00:00",
+        "username": USER, "scopes": ["resources.admin:*"],
+    }  # fmt: skip
+    path = home / ".kaggle" / "credentials.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    path.chmod(0o600)
+    return path.read_bytes()
+
+
+def test_a_log_in_gives_a_new_token_when_its_own_is_over(box: Sandbox, run: Run, home: Path) -> None:
+    before = logged_in(home)
+    ran = run("get", "kaggle:owner/hidden", "--json", "-vv")
+    assert tree(Path(ran.last["path"])) == FEW
+    asked = [entry for entry in box.log if "access-tokens/generate" in entry.target]
+    assert [(entry.method, entry.header("authorization")) for entry in asked] == [("POST", None)] * len(asked)
+    others = [entry for entry in box.log if entry not in asked]
+    # One is used for many requests.
+    assert 1 <= len(asked) <= sum(entry.header("authorization") is not None for entry in others)
+    assert {entry.header("authorization") for entry in others} == {f"Bearer {TOKEN}", None}
+    assert REFRESH not in f"{[entry.target for entry in box.log]} {[entry.headers for entry in box.log]}"
+    # The file is the official client's, and stays as it is; what was had for it is written nowhere.
+    assert (home / ".kaggle" / "credentials.json").read_bytes() == before
+    assert REFRESH not in ran.out + ran.err and TOKEN not in ran.out + ran.err
+
+
+def test_a_log_in_that_was_revoked_says_how_to_renew_it(box: Sandbox, run: Run, home: Path) -> None:
+    before = logged_in(home, "revoked-refresh-token")
+    ran = run("get", "kaggle:owner/hidden", code=3)
+    assert "kaggle auth login --force" in ran.err
+    assert "revoked-refresh-token" not in ran.out + ran.err
+    assert (home / ".kaggle" / "credentials.json").read_bytes() == before
+    assert box.stats.data_bytes == 0
+
+
 @pytest.mark.parametrize(
     ("name", "token", "words"),
     [
@@ -367,6 +407,14 @@ def test_429_is_waited_for_and_not_answered_with_more(box: Sandbox, run: Run) ->
     receipt = run("get", "kaggle:owner/few", "--json").last
     assert tree(Path(receipt["path"])) == FEW
     assert sum(entry.status == 429 for entry in box.log) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_where_no_link_is_given_one_layer_tries_again(box: Sandbox, run: Run, status: int) -> None:
+    """As many requests as ``tries`` says, not as many for each of as many attempts at the file."""
+    box.add(Fault(match="/download/", status=status, times=None))
+    run("get", "kaggle:owner/few", "--select", "path=a.csv", code=1, MEDFETCH_TRIES="3", MEDFETCH_BACKOFF="0.01")
+    assert sum("/download/" in entry.target for entry in box.log) == 3
 
 
 @pytest.mark.parametrize("uses", [None, 1])
@@ -414,6 +462,23 @@ def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, ru
     receipt = run("get", "kaggle:owner/few", "--json").last
     assert tree(Path(receipt["path"])) == FEW
     assert sum("a.csv" in entry.target and "/storage/" in entry.target for entry in box.log) == 2
+
+
+@pytest.mark.parametrize("size", [3_000_000, SEGMENTS_FROM + 5])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_of_what_storage_composed_the_crc32c_is_compared(box: Sandbox, run: Run, size: int, wrong: bool) -> None:
+    """In one stream, and in several ranges."""
+    data = Content.noise(size, "composed")
+    box.kaggle.dataset("owner/big", MANY, bundle=data, composed=True)
+    # Of a bundle neither size nor digest is known beforehand: the first answer tells both.
+    box.add(*[Fault(match="/storage/", corrupt=size // 2, times=1 if size < SEGMENTS_FROM else 40)] * wrong)
+    ran = run("get", "kaggle:owner/big", "--no-unpack", "--json", code=4 if wrong and size > SEGMENTS_FROM else 0)
+    if ran.code:
+        assert re.search(r"big\.zip has crc32c:[0-9a-f]{8}, expected [0-9a-f]{8}", ran.err)
+        return
+    assert tree(Path(ran.last["path"])) == {"big.zip": data.whole()}
+    assert ran.last["assurance"] == {"published": 1}
+    assert sum("/storage/" in entry.target for entry in box.log) > wrong
 
 
 def test_another_run_goes_on_with_another_link(box: Sandbox, run: Run) -> None:

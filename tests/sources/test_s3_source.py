@@ -120,7 +120,32 @@ def test_the_region_is_found_out_once() -> None:
     assert found.urls == ("https://b-1.s3.eu-west-1.amazonaws.com/x",)
 
 
-@pytest.mark.parametrize("locator", [{}, {"bucket": "UPPER"}, {"bucket": "b"}, {"bucket": "b-1", "key": "x"}])
+@responses.activate
+def test_the_region_of_a_signature_is_found_out() -> None:
+    """S3 names it to whoever signs for another one."""
+    said = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'"
+    denied = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    malformed = f"<Error><Code>AuthorizationHeaderMalformed</Code><Message>{said}</Message></Error>"
+    signed = {"match": [responses.matchers.header_matcher({"Authorization": "AWS4"})]}
+    responses.get("https://b-1.s3.amazonaws.com/", malformed, status=400, **signed)
+    responses.get("https://b-1.s3.amazonaws.com/", denied, status=403)
+    responses.get("https://b-1.s3.eu-west-1.amazonaws.com/", page("x"), **signed)
+    net = PlainNet(S3.traits)
+    net.secrets["aws"] = "AWS4"
+    (found,) = resolve(net, bucket="b-1")
+    assert (found.urls, found.credential) == (("https://b-1.s3.eu-west-1.amazonaws.com/x",), "aws")
+
+
+@pytest.mark.parametrize(
+    "locator",
+    [
+        {"bucket": "b-1", "requester_pays": "yes"},
+        {},
+        {"bucket": "UPPER"},
+        {"bucket": "b"},
+        {"bucket": "b-1", "key": "x"},
+    ],
+)
 def test_bad_locators(locator: dict[str, str]) -> None:
     with pytest.raises(RecipeError):
         resolve(PlainNet(S3.traits), **locator)

@@ -22,7 +22,7 @@ def command(session: Session, name: str) -> None:
     """Keep a credential (kaggle, physionet, hf …), read from a prompt or standard input, never from an argument."""
     session.in_earnest("what login keeps")
     kind, host = credentials.checked(name)
-    if kind == "aws":
+    if kind in credentials.BY_AWS:
         raise UsageProblem("AWS's own tools keep this one", hint="run: aws configure")
     text = _asked(kind, host) if sys.stdin.isatty() else sys.stdin.read(LARGEST)
     try:

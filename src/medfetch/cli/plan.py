@@ -66,6 +66,7 @@ def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
         "not_included": [part.name for part in recipe.parts if part.name not in made.header["parts"]],
         "select": made.header["select"],
         "licence": made.header["licence"],
+        "you_pay": runner.costs(made),
         "index": made.header["index"],
         "free_bytes": cache.free_bytes(made.home.root),
         "path": str(made.home.root),
@@ -78,5 +79,7 @@ def _text(label: str, content: dict[str, Any]) -> str:
         lines.append(f"  {name}: {amount(counts)}; by {', then '.join(counts['routes'])}")
     if content["not_included"]:
         lines.append(f"  not included: {', '.join(content['not_included'])} (--part NAME)")
+    if content["you_pay"]:
+        lines.append("  your account pays for requests and for all that is downloaded")
     lines.append(f"  to {content['path']} ({human(content['free_bytes'])} free)")
     return "\n".join(lines)

@@ -12,13 +12,28 @@ from collections.abc import Callable, Mapping
 
 from medfetch.config import Settings
 from medfetch.credentials import aws, command, gen3, guard, hugging_face, kaggle, netrc, own_file, synapse, tokens
-from medfetch.credentials.kinds import ApiKey, Found, Login, Secret, Token, from_json, sound
+from medfetch.credentials.kinds import (
+    AccessKey,
+    ApiKey,
+    Found,
+    Kept,
+    Login,
+    RefreshToken,
+    Secret,
+    Token,
+    from_json,
+    sound,
+)
 from medfetch.errors import UsageProblem
 
-__all__ = ["KINDS", "ApiKey", "Login", "Secret", "Token", "checked", "find", "where"]
+__all__ = [
+    "BY_AWS", "KINDS", "AccessKey", "ApiKey", "Kept", "Login", "RefreshToken", "Secret", "Token", "checked", "find",
+    "where",
+]  # fmt: skip
 
 KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "aws": aws.look,
+    "aws-payer": aws.look_for_payer,
     "gen3": gen3.look,
     "grand-challenge": tokens.grand_challenge,
     "hf": hugging_face.look,
@@ -29,14 +44,16 @@ KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "synapse": synapse.look,
 }
 """By the first part of a name, how the host's own tools look."""
+BY_AWS = ("aws", "aws-payer")
+"""Kinds that AWS's own tools alone keep; of the second the account is charged for what it is given."""
 BY_HOST = ("gen3", "netrc")
 """Kinds of which there is one for each host: ``gen3:HOST``."""
 HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
 """What may stand in a command's arguments and in a file's name."""
 
 
-def find(name: str, settings: Settings) -> Secret | ApiKey | None:
-    """The secret of that name; None where there is none, and for ``aws``, with which only AWS's own tools can sign.
+def find(name: str, settings: Settings) -> Kept | None:
+    """The secret of that name; None where there is none.
 
     Raises: UsageProblem where there is no such name, or a file that should hold it is damaged or open to others.
     """
@@ -68,8 +85,10 @@ def _found(name: str, settings: Settings) -> Found | None:
         # A person's own secrets are for the real hosts; there is nothing to keep out of texts here.
         made_up = settings.made_up.get(kind)
         return Found(from_json(kind, made_up), "the sandbox") if made_up else None
-    found = KINDS[kind](host, settings) or own_file.look(name, settings) or command.look(name, settings)
-    if found and found.secret:
+    found = KINDS[kind](host, settings)
+    if kind not in BY_AWS:
+        found = found or own_file.look(name, settings) or command.look(name, settings)
+    if found:
         try:
             guard.watch(sound(found.secret))
         except ValueError as error:

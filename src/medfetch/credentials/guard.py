@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
-from medfetch.credentials.kinds import ApiKey, Login, Secret, Token
+from medfetch.credentials.kinds import AccessKey, ApiKey, Kept, Login, RefreshToken, Token
 
 SHORTEST = 6
 """Characters; to look for what is shorter would make every text unreadable."""
@@ -28,17 +28,19 @@ _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
 
-def watch(secret: Secret | ApiKey) -> None:
+def watch(secret: Kept) -> None:
     """From now on this secret is taken out of texts, and the process leaves no core file."""
     global _pattern
     match secret:
         case Login(user, password):
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             words = {password, pair}
-        case Token(value):
+        case Token(value) | RefreshToken(value):
             words = {value}
         case ApiKey(key):
             words = {key}
+        case AccessKey(_, key, session):
+            words = {key, session or key}
     found = {form for word in words for form in _forms(word) if len(word) >= SHORTEST}
     with _lock:
         if found <= _known:

@@ -2,8 +2,9 @@
 
 Their order: an access token (KAGGLE_API_TOKEN, itself or the path of a file, then ~/.kaggle/access_token[.txt]), the
 older user name with a key (KAGGLE_USERNAME and KAGGLE_KEY, each before its twin in kaggle.json), then what
-``kaggle auth login`` left in ~/.kaggle/credentials.json, as long as it lives: it is not renewed here.
-Read in kagglesdk 0.1.37 (kaggle_env.py, kaggle_creds.py) and kaggle_api_extended.py, 2026-11-20.
+``kaggle auth login`` left in ~/.kaggle/credentials.json: an access token, and a refresh token that gives another one.
+Read in kagglesdk 0.1.37 (kaggle_env.py, kaggle_creds.py) and kaggle_api_extended.py, 2026-11-20. A new token is not
+written into that file, as their client does: it is theirs, and what is in it stays good.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from medfetch.config import Settings, variable
 from medfetch.credentials import reading
-from medfetch.credentials.kinds import Found, Login, Token
+from medfetch.credentials.kinds import Found, Login, RefreshToken, Token
 
 HOME = "~/.kaggle"
+ENOUGH = datetime.timedelta(minutes=10)
+"""A token that ends sooner is not begun with, where another one can be had."""
 
 
 def look(_: str, settings: Settings) -> Found | None:
@@ -66,10 +69,12 @@ def folder() -> Path:
 def _signed_in() -> Found | None:
     path = Path(HOME).expanduser() / "credentials.json"
     content = reading.json_object(path) or {}
+    token, refresh = (str(content.get(name) or "") for name in ("access_token", "refresh_token"))
     try:
         until = datetime.datetime.fromisoformat(str(content.get("access_token_expiration")))
     except ValueError:
-        return None
-    value = content.get("access_token")
-    alive = until.replace(tzinfo=until.tzinfo or datetime.UTC) > datetime.datetime.now(datetime.UTC)
-    return Found(Token(str(value)), reading.place(path)) if value and alive else None
+        until = datetime.datetime.min
+    left = until.replace(tzinfo=until.tzinfo or datetime.UTC) - datetime.datetime.now(datetime.UTC)
+    if token and left > (ENOUGH if refresh else datetime.timedelta()):
+        return Found(Token(token), reading.place(path))
+    return Found(RefreshToken(refresh, "run: kaggle auth login --force"), reading.place(path)) if refresh else None

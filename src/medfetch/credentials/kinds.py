@@ -31,7 +31,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The API key of a Gen3 commons, which is exchanged for a token that lives for some minutes (``net/stack.py``)."""
+    """The API key of a Gen3 commons: it is exchanged for tokens that live for some minutes (``net/exchange.py``)."""
 
     key: str
     id: str
@@ -40,16 +40,47 @@ class ApiKey:
         return "ApiKey(***)"
 
 
-Secret = Login | Token
-"""What can be sent along with a request."""
-T = TypeVar("T", bound=Login | Token | ApiKey)
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """What a log-in in the browser left: it is exchanged for tokens that live for some hours (``net/exchange.py``)."""
+
+    value: str
+    renewal: str = ""
+    """What a person does when it is over."""
+
+    def __repr__(self) -> str:
+        return "RefreshToken(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """Keys of an AWS account, with which requests are signed (``net/signing.py``); its text shows none of them."""
+
+    id: str
+    secret: str
+    session: str | None = None
+    """The token of a session, which goes along with each request."""
+    pays: bool = False
+    """Whether the account is to be charged, where a bucket wants whoever asks to pay."""
+
+    def __repr__(self) -> str:
+        return "AccessKey(***)"
+
+
+Typed = Login | Token | ApiKey
+"""What a person types, or a vault's command prints."""
+Secret = Login | Token | AccessKey
+"""What can be sent along with a request, or sign it."""
+Kept = Secret | ApiKey | RefreshToken
+"""What can be found."""
+T = TypeVar("T", bound=Kept)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret and, for a person, where it was found; None where only AWS's own tools can use it."""
+    """A secret and, for a person, where it was found."""
 
-    secret: Secret | ApiKey | None
+    secret: Kept
     where: str
 
 
@@ -57,7 +88,7 @@ LOGINS = ("netrc", "physionet")
 """Kinds that are a user name and a password; ``kaggle`` is that or a token, ``gen3`` a key, all others a token."""
 
 
-def from_text(kind: str, text: str) -> Secret | ApiKey:
+def from_text(kind: str, text: str) -> Typed:
     """What a person types, or a command prints: the first line is a token or ``user:password``; keys may be JSON.
 
     Raises: ValueError, which says what was expected and quotes nothing.
@@ -71,7 +102,7 @@ def from_text(kind: str, text: str) -> Secret | ApiKey:
     return sound(Token(line.strip()))
 
 
-def from_json(kind: str, content: Mapping[str, Any]) -> Secret | ApiKey:
+def from_json(kind: str, content: Mapping[str, Any]) -> Typed:
     """A secret from JSON: ``as_json``'s, a commons' credentials.json, Kaggle's kaggle.json.
 
     Raises: ValueError, which quotes nothing.
@@ -84,7 +115,7 @@ def from_json(kind: str, content: Mapping[str, Any]) -> Secret | ApiKey:
     return sound(Login(str(user), str(content.get("password", content.get("key", "")))))
 
 
-def as_json(secret: Secret | ApiKey) -> dict[str, str]:
+def as_json(secret: Typed) -> dict[str, str]:
     match secret:
         case Login(user, password):
             return {"user": user, "password": password}
@@ -103,10 +134,13 @@ def sound(secret: T) -> T:
         case Login(user, password):
             wrong = not user or not password or ":" in user or any(ord(sign) < 32 for sign in user + password)
             expected = "expected user:password"
-        case Token(value):
+        case Token(value) | RefreshToken(value):
             wrong, expected = not _visible(value), "expected a token, without spaces"
         case ApiKey(key, identifier):
             wrong, expected = not _visible(key) or not _visible(identifier), "expected JSON with api_key and key_id"
+        case AccessKey(identifier, key, session):
+            wrong = not all(map(_visible, (identifier, key, session or "none")))
+            expected = "expected AWS keys, without spaces"
     if wrong:
         raise ValueError(expected)
     return secret

@@ -10,7 +10,7 @@ from typing import Any
 
 from medfetch.config import Settings
 from medfetch.credentials import reading
-from medfetch.credentials.kinds import ApiKey, Found, Secret, as_json, from_json
+from medfetch.credentials.kinds import Found, Typed, as_json, from_json
 from medfetch.errors import UsageProblem
 
 
@@ -26,7 +26,7 @@ def look(name: str, settings: Settings) -> Found | None:
         raise UsageProblem(f"{path}: {name} is damaged", hint=f"run: medfetch login {name}") from None
 
 
-def keep(name: str, secret: Secret | ApiKey, settings: Settings) -> None:
+def keep(name: str, secret: Typed, settings: Settings) -> None:
     """Puts a secret under that name, in place of what was there. Raises: UsageProblem."""
     path = settings.credentials_file
     _write(path, {**_content(path), name: as_json(secret)})

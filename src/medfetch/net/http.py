@@ -15,9 +15,10 @@ from urllib.parse import urljoin
 
 import pycurl
 
-from medfetch.credentials import Login, Secret, Token
+from medfetch.credentials import AccessKey, Login, Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable
 from medfetch.hosts import host_of
+from medfetch.net.signing import signed
 
 BUFFER = 256 * 1024
 """Bytes handed over at once; fits a core's second-level cache."""
@@ -96,7 +97,6 @@ class Curl:
         curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
         # A proxy's answer to CONNECT is not the host's.
         curl.setopt(SUPPRESS_CONNECT_HEADERS, 1)
-        curl.setopt(pycurl.FOLLOWLOCATION, 1)
         curl.setopt(pycurl.MAXREDIRS, MAX_REDIRECTS)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
@@ -174,6 +174,9 @@ class Curl:
         if isinstance(secret, Token):
             # As a header, for libcurl does not forget what it is told by option; it keeps both from other hosts.
             lines.append(f"Authorization: Bearer {secret.value}")
+        elif isinstance(secret, AccessKey):
+            lines += [f"{name}: {value}" for name, value in signed(secret, "GET", url, host_of(url)).items()]
+        curl.setopt(pycurl.FOLLOWLOCATION, not isinstance(secret, AccessKey))
         if lines != self._headers:
             # To pycurl no lines mean that those of the request before stay.
             curl.unsetopt(pycurl.HTTPHEADER)

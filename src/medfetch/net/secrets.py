@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Secret, Token, gen3, guard
+from medfetch.credentials import BY_AWS, ApiKey, RefreshToken, Secret
 from medfetch.errors import Refused
 from medfetch.hosts import host_of
+from medfetch.net.exchange import Post, exchanged
+from medfetch.net.signing import is_amazons
 from medfetch.types import Traits
 
 KEPT = 300.0
@@ -31,10 +32,11 @@ class _Kept:
 class Secrets:
     """The secrets that a source's requests may carry. For many threads."""
 
-    def __init__(self, settings: Settings, traits: Traits, exchange: Callable[[ApiKey, str], str]) -> None:
-        """``exchange``: an access token for the key of the commons at a base address."""
-        self._settings, self._exchange = settings, exchange
+    def __init__(self, settings: Settings, traits: Traits, post: Post) -> None:
+        """``post``: how a host is asked for a token."""
+        self._settings, self._post = settings, post
         told = settings.endpoints
+        self._endpoints = traits.endpoints
         self._own = {host_of(told.get(name, address)) for name, address in traits.endpoints.items()}
         self._told = {host_of(told[name]) for name in traits.endpoints if name in told}
         self._lock = threading.Lock()
@@ -57,7 +59,8 @@ class Secrets:
         """
         host = host_of(url)
         kind, _, own = name.partition(":")
-        if host not in self._own and not (own and own in (host, host.partition(":")[0])):
+        amazons = kind in BY_AWS and is_amazons(host)
+        if host not in self._own and not amazons and not (own and own in (host, host.partition(":")[0])):
             raise Refused(f"{host} is not one of the hosts that {name} is for: it was not sent there")
         # A host that the person put in its place, on their own network perhaps, may be asked without encryption.
         if urlsplit(url).scheme != "https" and host not in self._told and not _loopback(host):
@@ -72,13 +75,17 @@ class Secrets:
         found = credentials.find(name, self._settings)
         if found is None:
             raise Refused(f"{host} wants a log-in and {name} is not there", hint=f"run: medfetch login {name}")
-        if not isinstance(found, ApiKey):
+        if not isinstance(found, ApiKey | RefreshToken):
             return _Kept(found, time.time() + KEPT)
+        token, until = exchanged(found, self._base(kind, own) or f"https://{host}", self._post)
+        return _Kept(token, until - EARLY)
+
+    def _base(self, kind: str, own: str) -> str | None:
+        """Where the interface is that gives tokens: a commons' own, or the source's."""
         told = self._settings.endpoints.get(kind)
-        token = Token(self._exchange(found, f"{told}/{own}" if told else f"https://{own}"))
-        guard.watch(token)
-        lapses = gen3.claims(token.value).get("exp")
-        return _Kept(token, lapses - EARLY if isinstance(lapses, (int, float)) else time.time() + KEPT)
+        if own:
+            return told and f"{told}/{own}"
+        return told or self._endpoints.get(kind)
 
 
 def _loopback(host: str) -> bool:

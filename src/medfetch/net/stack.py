@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
-from medfetch.credentials import ApiKey, Secret, Token, guard
+from medfetch.credentials import AccessKey, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.http import Curl
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
+from medfetch.net.signing import signed
 from medfetch.types import Mailed, Traits
 
 SIGNATURE = 20
@@ -53,7 +55,14 @@ class ApiNet:
         said: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
-        self._secrets = Secrets(settings, traits, self._access_token)
+        self._secrets = Secrets(settings, traits, self._post)
+        self._tries_again = True
+
+    def once(self) -> ApiNet:
+        """The same without retries, for the links of a file: they are asked for within attempts that are retried."""
+        other = copy(self)
+        other._tries_again = False
+        return other
 
     def endpoint(self, name: str) -> str:
         return self._settings.endpoints.get(name, self.traits.endpoints.get(name, ""))
@@ -93,25 +102,15 @@ class ApiNet:
         """What goes by that name to that address (see ``Secrets.of``)."""
         return self._secrets.of(name, url)
 
-    def _access_token(self, key: ApiKey, commons: str) -> str:
-        """The token that a commons gives for its API key (Gen3's Fence, /credentials/cdis/access_token)."""
-        url = f"{commons}/user/credentials/cdis/access_token"
-        try:
-            # Not followed: a redirect could take the key along.
-            answer = self._ask("POST", url, None, json={"api_key": key.key, "key_id": key.id}, allow_redirects=False)
-            token = answer.json()["access_token"]
-        except Refused as error:
-            raise Refused(
-                f"{host_of(url)} did not take the API key: {error.message}", status=error.status,
-                hint="keys lapse: make a new one in your profile there",
-            ) from None  # fmt: skip
-        except (ValueError, KeyError, TypeError):
-            raise Refused(f"{host_of(url)} gave no access token for the API key") from None
-        return str(token)
+    def _post(self, url: str, content: Mapping[str, str]) -> Any:
+        """Asks for a token (``exchange.Post``); not tried again, for the request that needs it is."""
+        return self._once("POST", url, None, {"json": content, "allow_redirects": False})
 
     def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
         if self._settings.offline:
             raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
+        if not self._tries_again:
+            return self._once(method, url, credential, arguments)
         try:
             return retried(
                 lambda: self._once(method, url, credential, arguments),
@@ -130,6 +129,8 @@ class ApiNet:
         import requests
 
         secret = self.secret(credential, url) if credential else None
+        if isinstance(secret, AccessKey):
+            arguments = {**arguments, "allow_redirects": False}
         with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
             try:
@@ -178,6 +179,11 @@ def _auth(secret: Secret | None) -> Callable[[Any], Any]:
     def authorize(request: Any) -> Any:
         if isinstance(secret, Token):
             request.headers["Authorization"] = f"Bearer {secret.value}"
+        elif isinstance(secret, AccessKey):
+            # A space in a query is written as in forms; the signature is of the other spelling.
+            path, mark, query = request.url.partition("?")
+            request.url = path + mark + query.replace("+", "%20")
+            request.headers.update(signed(secret, request.method, request.url, host_of(request.url)))
         elif secret:
             pair = f"{secret.user}:{secret.password}".encode()
             request.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"

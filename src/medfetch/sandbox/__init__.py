@@ -28,6 +28,7 @@ from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
 from medfetch.sandbox.redivis import Redivis
+from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
 
@@ -124,6 +125,11 @@ class Sandbox:
     def gen3(self) -> Gen3:
         """Commons, and what is in them; nothing at the beginning."""
         return self._hosts.gen3
+
+    @property
+    def s3(self) -> Store:
+        """Amazon's buckets, which can be closed to all but some."""
+        return self._hosts.s3
 
     @property
     def synapse(self) -> Synapse:

@@ -52,7 +52,7 @@ class Gen3(Signing[_Object]):
         return _token(host, "access")
 
     def answer(self, request: Request, path: str) -> Answer:
-        """``path``: ``<host>/user/…``, ``<host>/ga4gh/…`` or ``storage/<signature>``."""
+        """``path``: ``<host>/user/…``, ``<host>/ga4gh/…``, ``<host>/wts/…`` or ``storage/<signature>``."""
         host, _, rest = path.partition("/")
         if host == "storage":
             return self._stored(rest.partition("/")[0])
@@ -68,6 +68,8 @@ class Gen3(Signing[_Object]):
             return as_json(self._told(host, identifier, told)) if told else _refused(404, "no record found")
         if rest.startswith("user/data/download/"):
             return self._download(request, host, rest.removeprefix("user/data/download/"))
+        if rest.rstrip("/") == "wts/external_oidc":
+            return as_json({"providers": []})  # it is linked to no other commons
         return text("Not Found\n", 404)
 
     def _download(self, request: Request, host: str, identifier: str) -> Answer:

@@ -8,7 +8,7 @@ It must not know sockets.
     /physionet                               PhysioNet
     /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
-    /gen3/<host>/{user,ga4gh}                commons of Gen3; also /gen3/storage, where their links lead
+    /gen3/<host>/{user,ga4gh,wts}            commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
     /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
     /http/<host>/<path>                      any other host
@@ -71,11 +71,12 @@ class Hosts:
         self.redivis = redivis.Redivis()
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
+        self.s3 = Store(archive, self.shelf, google=False)
         self._faults = faults
         self._record = record
         nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
         self._answers: dict[str, Callable[[Request, str], Answer]] = {
-            "s3": Store(archive, self.shelf, google=False).answer,
+            "s3": self.s3.answer,
             "gcs": Store(archive, self.shelf, google=True).answer,
             "nbia": self.nbia.answer,
             "nlst": nlst.answer,

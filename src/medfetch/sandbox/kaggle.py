@@ -13,8 +13,11 @@ import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+
+import google_crc32c
 
 from medfetch.sandbox import messages
 from medfetch.sandbox.content import Content
@@ -23,6 +26,10 @@ from medfetch.sandbox.signed import Signing, elsewhere
 
 TOKEN, USER, KEY = "sandbox-token", "sandbox", "sandbox-key"
 """What opens it: a token, or a user name and a key."""
+REFRESH = "sandbox-refresh-token"
+"""What a token is given for."""
+LIFE = 43200
+"""Seconds that such a token is said to live."""
 RULES = "You must accept this competition's rules before you'll be able to download files."
 DATE = "2023-01-01T12:00:00.123Z"
 PAGE = 20
@@ -49,9 +56,11 @@ class Shown:
     """The account's phone number is; else downloads are refused without a word."""
     wrapped: frozenset[str] = frozenset()
     """Files that the storage has as the only member of a zip."""
+    composed: bool = False
+    """The storage put its objects together from parts: it knows no MD5 of them."""
 
 
-class Kaggle(Signing[Content]):
+class Kaggle(Signing[tuple[Content, bool]]):
     """Datasets and competitions by name."""
 
     def __init__(self) -> None:
@@ -82,6 +91,10 @@ class Kaggle(Signing[Content]):
         if "IntrospectToken" in raw:
             known = json.loads(request.body).get("token") == TOKEN
             return as_json({"active": True, "username": USER, "userId": 1, "scope": ""}) if known else _refused(404, "")
+        if "GenerateAccessToken" in raw or raw == "access-tokens/generate":
+            if json.loads(request.body).get("refreshToken") != REFRESH:
+                return _refused(401, "Unauthenticated")
+            return as_json({"token": TOKEN, "expiresIn": LIFE, "userName": USER, "userId": 1})
         if asked is None:
             return _refused(404, "Not found")
         return self._api(request, *asked)
@@ -135,19 +148,21 @@ class Kaggle(Signing[Content]):
         address = (
             f"{elsewhere(request)}/kaggle/storage/{quote(name)}/{quote(place)}"
             f"?X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Date={date}&X-Goog-Expires={max(1, round(self.life))}"
-            f"&X-Goog-Signature={self.sign(content)}"
+            f"&X-Goog-Signature={self.sign((content, shown.composed))}"
         )
         return Answer(302, {"Location": address})
 
     # -- the storage ---------------------------------------------------------------------------------------------
 
     def _stored(self, request: Request) -> Answer:
-        content = self.signed(request.query.get("X-Goog-Signature", ""))
-        if content is None:
+        signed = self.signed(request.query.get("X-Goog-Signature", ""))
+        if signed is None:
             body = "<Error><Code>ExpiredToken</Code><Message>Invalid argument.</Message></Error>"
             return text(body, 400, "application/xml")
+        content, composed = signed
         digest = bytes.fromhex(_md5(content))
-        told = f"md5={base64.b64encode(digest).decode()}"
+        told = f"crc32c={base64.b64encode(_crc32c(content)).decode()}"
+        told += "" if composed else f",md5={base64.b64encode(digest).decode()}"
         return messages.file(content, f'"{digest.hex()}"').with_headers({"x-goog-hash": told})
 
 
@@ -160,14 +175,18 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-_digests: dict[Content, str] = {}
-
-
+# Of large contents digests take seconds, and ranges of them are asked for again and again.
+@cache
 def _md5(content: Content) -> str:
-    """Of large contents it takes seconds, and ranges of them are asked for again and again."""
-    if content not in _digests:
-        _digests[content] = content.md5()
-    return _digests[content]
+    return content.md5()
+
+
+@cache
+def _crc32c(content: Content) -> bytes:
+    value = 0
+    for piece in content.read(0, content.size):
+        value = google_crc32c.extend(value, bytes(piece))
+    return value.to_bytes(4, "big")
 
 
 def _known(header: str | None) -> bool | None:

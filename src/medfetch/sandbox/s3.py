@@ -1,4 +1,4 @@
-"""What Amazon S3 and Google's storage answer to anonymous readers: listings (version 2), HEAD and GET, errors in XML.
+"""What Amazon S3 and Google's storage answer to readers: listings (version 2), HEAD and GET, errors in XML; and gates.
 
 It must not know sockets. Protocol: Amazon S3 API reference, ListObjectsV2 and GetObject; Google's XML API is its twin.
 """
@@ -15,8 +15,10 @@ from xml.sax.saxutils import escape
 
 from medfetch.sandbox import messages
 from medfetch.sandbox.archive import Archive
+from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import Instance, etag
 from medfetch.sandbox.messages import Answer, Request, text
+from medfetch.sandbox.sigv4 import Account, Wrong, signer
 from medfetch.sandbox.web import Shelf
 
 AMAZON = {name: name for name in ("idc-open-data", "idc-open-data-cr", "idc-open-data-two")}
@@ -24,6 +26,20 @@ GOOGLE = {"idc-open-data": "idc-open-data", "idc-open-cr": "idc-open-data-cr", "
 """Buckets of the Imaging Data Commons, and the names that the index knows them by."""
 PAGE = 1000
 """Keys on a page unless fewer are asked for, and at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Who may read a bucket."""
+
+    accounts: dict[str, Account]
+    """By access key id: those that AWS knows."""
+    allowed: frozenset[str]
+    """… and, of them, those that the bucket's owner lets in."""
+    requester_pays: bool
+    region: str
+    kms: bool
+    """Its objects are encrypted by keys of the owner's: their ETags are no MD5s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,15 @@ class Store:
         self._shelf = shelf
         self._google = google
         self._buckets = GOOGLE if google else AMAZON
+        self._gates: dict[str, Gate] = {}
+
+    def close(
+        self, bucket: str, *accounts: Account, strangers: tuple[Account, ...] = (), requester_pays: bool = False,
+        region: str = "us-east-1", kms: bool = False,
+    ) -> None:  # fmt: skip
+        """From now on only these accounts may read a bucket; AWS knows ``strangers``, too, but its owner does not."""
+        known = {account.id: account for account in (*accounts, *strangers)}
+        self._gates[bucket] = Gate(known, frozenset(account.id for account in accounts), requester_pays, region, kms)
 
     def answer(self, request: Request, path: str) -> Answer:
         """``path``: ``bucket`` or ``bucket/key``."""
@@ -51,6 +76,8 @@ class Store:
             return _error("MethodNotAllowed", 405)
         if bucket not in self._buckets and not self._shelf.under(f"s3://{bucket}/"):
             return _error("NoSuchBucket", 404)
+        if refused := self._refused(request, self._gates.get(bucket)):
+            return refused
         if key:
             return self._object(bucket, key)
         if request.method == "HEAD":
@@ -59,10 +86,26 @@ class Store:
             return _error("NotImplemented", 501)
         return self._page(bucket, request.query)
 
+    def _refused(self, request: Request, gate: Gate | None) -> Answer | None:
+        if gate is None:
+            return None
+        who = signer(request, gate.accounts, gate.region)
+        if isinstance(who, Wrong):
+            return _error(who.code, who.status, who.message)
+        if who is None and gate.requester_pays:
+            said = "Anonymous users cannot invoke requests against Requester Pays buckets. Please authenticate."
+            return _error("AccessDenied", 403, said)
+        pays = request.header("x-amz-request-payer") == "requester"
+        if who is None or who.id not in gate.allowed or (gate.requester_pays and not pays):
+            return _error("AccessDenied", 403, "Access Denied")
+        return None
+
     def _object(self, bucket: str, key: str) -> Answer:
         shelved = self._shelf.get(f"s3://{bucket}/{key}")
         if shelved is not None:
-            return messages.file(shelved, f'"{shelved.md5()}"')
+            gate = self._gates.get(bucket)
+            encryption = {"x-amz-server-side-encryption": "aws:kms" if gate.kms else "AES256"} if gate else {}
+            return messages.file(shelved, self._etag(bucket, shelved)).with_headers(encryption)
         folder, _, name = key.partition("/")
         found = self._instances(bucket, folder).get(name)
         if found is None:
@@ -73,6 +116,11 @@ class Store:
             digest = base64.b64encode(bytes.fromhex(tag.strip('"'))).decode()
             return answer.with_headers({"x-goog-hash": f"md5={digest}"})
         return answer
+
+    def _etag(self, bucket: str, content: Content) -> str:
+        gate = self._gates.get(bucket)
+        digest = content.md5()
+        return f'"{digest[::-1] if gate and gate.kms else digest}"'
 
     def _instances(self, bucket: str, uuid: str) -> dict[str, Instance]:
         """The files of a series by name, in the order of S3; none if it is not in this bucket."""
@@ -126,7 +174,7 @@ class Store:
     def _objects(self, bucket: str, prefix: str, delimiter: str, after: str) -> Iterator[Item]:
         """All objects behind ``after``, in the order of their keys; a folder may stand for all in it."""
         shelved = (
-            Item(address.split("/", 3)[3], content.size, f'"{content.md5()}"')
+            Item(address.split("/", 3)[3], content.size, self._etag(bucket, content))
             for address, content in self._shelf.under(f"s3://{bucket}/{prefix}")
         )
         return merge(shelved, self._indexed(bucket, prefix, delimiter, after), key=lambda item: item.key)
@@ -156,6 +204,7 @@ def _entry(item: Item, key: str) -> str:
     )
 
 
-def _error(code: str, status: int) -> Answer:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{code}</Message></Error>'
+def _error(code: str, status: int, message: str = "") -> Answer:
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    body = f"{head}\n<Error><Code>{code}</Code><Message>{escape(message or code)}</Message></Error>"
     return text(body, status, "application/xml")

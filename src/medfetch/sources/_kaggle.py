@@ -142,7 +142,9 @@ def verdict(error: Refused, place: Place, logged_in: bool) -> Verdict:
         return Verdict(Door.NOT_APPROVED, "the phone number of your Kaggle account is not verified", SETTINGS)
     if error.status == 401 or (error.status == 403 and not logged_in):
         if logged_in:
-            return Verdict(Door.WRONG_LOGIN, "Kaggle does not know your token: it is wrong or was revoked", SETTINGS)
+            said = "Kaggle does not know your token: it is wrong, over, or was revoked; a log-in by its own program is"
+            said += " renewed by: kaggle auth login --force"
+            return Verdict(Door.WRONG_LOGIN, said, SETTINGS)
         return Verdict(Door.NO_LOGIN, f"Kaggle wants a log-in for {what}, and there is no token here", SETTINGS)
     if error.status == 404:
         return Verdict(Door.ABSENT, f"Kaggle has no {what}, or not that version, or it is private", place.page)

@@ -1,6 +1,6 @@
 """What an S3 bucket holds: reads the pages of ListObjectsV2, and writes the addresses of buckets and objects.
 
-It must not know what the objects are, nor sign anything: public buckets only.
+It must not know what the objects are, nor who may list them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def object_address(bucket_address: str, key: str) -> str:
     return f"{bucket_address}/{quote(key, safe='/')}"
 
 
-def list_objects(net: Net, address: str, prefix: str) -> Iterator[Object]:
+def list_objects(net: Net, address: str, prefix: str, credential: str | None = None) -> Iterator[Object]:
     """All objects of a bucket whose keys begin with a prefix, in the order of their keys (UTF-8 bytes), page by page.
 
     Folder placeholders, whose keys end in ``/``, are left out.
@@ -61,7 +61,7 @@ def list_objects(net: Net, address: str, prefix: str) -> Iterator[Object]:
     """
     parameters = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
     while True:
-        answer = net.get(address, params=parameters)
+        answer = net.get(address, params=parameters, credential=credential)
         region = answer.headers.get("x-amz-bucket-region")
         if answer.status_code == 301 and region:
             raise WrongRegion(address, region)
