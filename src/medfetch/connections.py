@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 
-START = 8
-"""At the beginning, over all processes of a run."""
+START = 4
+"""At the beginning, of each process: nearby, more would only be in each other's way."""
 MOST = 64
 """Over all processes of a run, where the host bears as many."""
 WORTH = 0.6

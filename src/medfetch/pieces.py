@@ -24,7 +24,7 @@ PIECE = 8 << 20
 """Bytes."""
 HEAD = 4096
 """Bytes of the head."""
-SYNC_EVERY = 10.0
+SYNC_EVERY = 30.0
 """Seconds between two syncs."""
 ITEM = 4
 

@@ -421,7 +421,7 @@ def _run(
         borne = min(borne, settings.limit_rate // SLOWEST)
     # More connections than a host bears would only wait for each other.
     most = max(1, min(settings.jobs or connections.MOST, borne) // processes)
-    start = most if settings.jobs else max(1, connections.START // processes)
+    start = most if settings.jobs else min(most, connections.START)
     jobs = [
         ShardJob(
             made.home, made.id, number, "", start, most, settings, routes, made.header["archives"],
