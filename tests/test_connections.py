@@ -48,7 +48,7 @@ def each(rate: float, most: int = 1 << 30) -> Callable[[int], float]:
 def test_over_a_long_way_all_that_the_host_bears_are_used(now: float) -> None:
     link = Link(Connections(START, 64), each(2 * MEGABYTE), first_byte=0.1, at=now)
     assert link.run(6) == 64
-    assert sorted(set(link.tried)) == [8, 32, 64]
+    assert sorted(set(link.tried)) == [32, 64]
 
 
 def test_no_more_than_the_host_bears(now: float) -> None:
@@ -58,7 +58,7 @@ def test_no_more_than_the_host_bears(now: float) -> None:
 
 
 def test_where_more_bring_nothing_they_are_given_up_again(now: float) -> None:
-    """The machine, or the line, is the limit: eight do what sixteen would."""
+    """The machine, or the line, is the limit: four do what eight would."""
     link = Link(Connections(START, 64), lambda number: 400 * MEGABYTE, first_byte=0.001, at=now)
     assert link.run(60) == START
     assert max(link.tried) == 2 * START

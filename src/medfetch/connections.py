@@ -15,8 +15,9 @@ MOST = 64
 """Over all processes of a run, where the host bears as many."""
 WORTH = 0.6
 """Of what a step could bring at best, so much it must: 1.6 times the rate for twice the connections."""
-FAR = 0.03
-"""Seconds until a first byte from which a host is so far away that the first steps are larger."""
+FAR, LEAP = 0.03, 8
+"""Seconds until a first byte from which a host is far away; so many times as many connections are then taken at once,
+for what could be measured before that would only tell the same."""
 BUSY = 0.5
 """Of one processor's time; a process that needs more for what it has would only be slowed by further connections."""
 SHORTEST, LONGEST = 0.25, 5.0
@@ -41,6 +42,8 @@ class Connections:
         self._before: tuple[int, float] | None = None
         """How many there were before the last step, and bytes per second then."""
         self._factor = 2.0
+        self._new = True
+        """Nothing is known yet, not even how far away the host is."""
         self._hold = HOLD
         self._held_until = self._failed_at = 0.0
         self._since: float | None = None
@@ -64,11 +67,16 @@ class Connections:
         if now - self._failed_at > 1:
             self.allowed = max(1, self.allowed * 3 // 4)
         self._before, self._factor, self._failed_at, self._held_until = None, 1.25, now, now + QUIET
+        self._new = False
         self._measure(now)
 
     def look(self, now: float, busy: bool) -> int:
         """How many there may be from now on; ``busy``: all that are allowed are in use, and there is more to do."""
-        if not busy or now < self._held_until or (self.allowed >= self._most and not self._before):
+        if self._new and busy and self._slowest >= FAR:
+            self._new = False
+            self.allowed = min(self._most, LEAP * self.allowed)
+            self._measure(now)
+        elif not busy or now < self._held_until or (self.allowed >= self._most and not self._before):
             self._measure(now)
         elif self._since is None:
             # New connections first have to be made, and to become fast.
@@ -84,13 +92,13 @@ class Connections:
         self._settled = now + min(LONGEST, self._slowest)
 
     def _decide(self, now: float, rate: float, crowded: bool) -> None:
+        self._new = False
         before, old = self._before or (self.allowed, 0.0)
         if crowded or rate < old * (1 + WORTH * (self.allowed / before - 1)):
             self.allowed, self._before, self._factor = before, None, 1.25
             self._held_until, self._hold = now + self._hold, min(LONGEST_HOLD, 2 * self._hold)
         else:
-            factor = 2 * self._factor if self._slowest >= FAR and self._factor > 1.5 else self._factor
-            more = min(self._most, max(self.allowed + 1, int(self.allowed * factor)))
+            more = min(self._most, max(self.allowed + 1, int(self.allowed * self._factor)))
             self._before = (self.allowed, rate) if more > self.allowed else None
             self.allowed = more
         self._slowest *= 0.5

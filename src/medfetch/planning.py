@@ -26,9 +26,9 @@ from medfetch.types import Entry, Group, Recipe, Route, Selection
 
 SHARD_FILES = 20_000
 SHARD_BYTES = 20 * 10**9
-FIRST_SHARDS = 8
-"""So many shards are a sixteenth of that, so many an eighth and so on: the last ones, at which one process works while
-others have nothing left to do, are never more than a small part of the plan."""
+FIRST_SHARDS, SMALLEST = 8, 64
+"""So many shards are a sixty-fourth of that, so many a thirty-second and so on. They are worked off in the opposite
+order: the last ones, at which one process works while others have nothing left to do, are a small part of the plan."""
 LONGEST_NAME = 255
 """Bytes of one path component on the usual file systems (NAME_MAX)."""
 
@@ -212,7 +212,7 @@ class _Cut:
 
     def shard(self) -> Iterator[tuple[str, Entry]]:
         """The entries of the next shard."""
-        share = max(1, 16 >> self._made // FIRST_SHARDS)
+        share = max(1, SMALLEST >> self._made // FIRST_SHARDS)
         most_files, most_bytes = SHARD_FILES // share, SHARD_BYTES // share
         self._made += 1
         files = size = 0

@@ -412,7 +412,10 @@ def _run(
             failovers.append(event)
         display.show(event)
 
-    open_shards = [number for number, path in enumerate(made.shards) if planning.open_in(path)["entries"]]
+    open_in = {number: planning.open_in(path) for number, path in enumerate(made.shards)}
+    # The largest first, so that all processes end at about the same time.
+    order = sorted(open_in, key=lambda number: (open_in[number]["bytes"], open_in[number]["files"]), reverse=True)
+    open_shards = [number for number in order if open_in[number]["entries"]]
     processes = min(settings.processes, len(open_shards))
     settings = replace(settings, processes=processes)
     ways = [ways[0] for ways in routes.values()]

@@ -105,10 +105,10 @@ class _Work:
             self._refill()
             if not self.shards and not self.next:
                 return
-            self._turn()
-            # Nothing is left waiting because others are busy: then more connections may help.
+            self._begin()
             busy = self.pool.busy or (bool(self.plain) and self._free() <= 0)
             self.pool.allowed = self.connections.look(time.monotonic(), busy)
+            self._wait()
             self.under_way -= len(self.results)
             while self.results:
                 self._take(*self.results.popleft())
@@ -158,15 +158,18 @@ class _Work:
         """Connections that are allowed and not in use."""
         return self.pool.allowed - self.pool.at_work - len(self.together)
 
-    def _turn(self) -> None:
-        """Begins plain files as far as connections go, and waits a moment for what comes of all that is under way."""
+    def _begin(self) -> None:
+        """Begins plain files, as far as connections go."""
         while self.plain and self._free() > 0:
             active, file = self.plain[0]
             shard = active.shard
             if not shard.fetching.start(file, shard.route(active), partial(self._done, active)):
-                break
+                return
             self.under_way += 1
             self.plain.popleft()
+
+    def _wait(self) -> None:
+        """Waits a moment for what comes of all that is under way."""
         if self.together:
             self.together.turn(SHORT if self.pool.at_work else LOOK)
             self.results += self.pool.take(0)
