@@ -119,7 +119,7 @@ ORDERS: dict[str, list[tuple[Put, Any]]] = {
     "grand-challenge": [(variables(GRAND_CHALLENGE_AUTHORIZATION="BEARER gc1"), Token("gc1"))],
     "redivis": [
         (variables(REDIVIS_API_TOKEN="red1"), Token("red1")),
-        (file(".redivis/python_credentials", {"access_token": "red2", "expires_at": time.time() + 99}), Token("red2")),
+        (file(".redivis/python_credentials", {"access_token": "red2", "expires_at": time.time() + 9e6}), Token("red2")),
     ],
     "physionet": [
         (variables(PHYSIONET_USERNAME="me", PHYSIONET_PASSWORD="pw1"), Login("me", "pw1")),

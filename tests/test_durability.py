@@ -87,8 +87,8 @@ def test_what_was_synced_before_is_not_read_again(
 
 def test_a_mark_of_this_start_is_no_doubt(home_of_set: Home, run: Run, server: Server) -> None:
     """As a killed run leaves it: what it wrote is the system's."""
-    (home_of_set.inner / "unsynced").write_text(durability.boot() or "")
-    run("path", "set", code=0 if durability.boot() else 1)
+    (home_of_set.inner / "unsynced").write_text(cache_folder.boot() or "")
+    run("path", "set", code=0 if cache_folder.boot() else 1)
     run("get", "set")
     assert server.asked == []
     assert not (home_of_set.inner / "unsynced").exists()
@@ -96,7 +96,7 @@ def test_a_mark_of_this_start_is_no_doubt(home_of_set: Home, run: Run, server: S
 
 def test_a_mark_keeps_its_time_until_something_is_synced(home_of_set: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = home_of_set.inner / "unsynced"
-    mark.write_text(durability.boot() or "")
+    mark.write_text(cache_folder.boot() or "")
     os.utime(mark, (1000, 1000))
     # A disk that takes longer than anybody waits for.
     monkeypatch.setattr(cache_folder, "sync_folder", lambda folder: time.sleep(30))

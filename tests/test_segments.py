@@ -48,7 +48,7 @@ from test_transfer import (
     told,
 )
 
-from medfetch import durability, partial, pieces, segments, span, transfer
+from medfetch import cache, partial, pieces, segments, span, transfer
 from medfetch.errors import DiskFull, IntegrityError, Refused, Retryable
 from medfetch.fetching import Fetching
 from medfetch.net.http import Answer, Receiver
@@ -110,7 +110,7 @@ class Ranged(Bench):
             for number, content in here.items():
                 file.seek(number * PIECE)
                 file.write(content)
-        boot = durability.BOOT.read_text().strip()
+        boot = cache.BOOT.read_text().strip()
         head = {"url": url, "validator": validator, "size": len(body), "piece": PIECE, "boot": boot, **more}
         numbers = array("I", [len(here.get(number, b"")) for number in range(COUNT)])
         self.pieces.write_bytes(json.dumps(head).encode().ljust(pieces.HEAD) + numbers.tobytes() + bytes(4 * COUNT))
@@ -626,11 +626,11 @@ def test_helpers_are_gone_before_the_descriptor_is(bench: Ranged, server: Server
         def __init__(self, published: Any) -> None:
             self.length = 0
 
-        def update(self, block: bytes) -> None:
+        def update(self, blocks: list[bytes], count: int) -> None:
             nonlocal at_work
             at_work += 1
             threading.Event().wait(0.002)
-            self.length += len(block)
+            self.length += count
             at_work -= 1
 
     closed_while = []
@@ -748,17 +748,17 @@ def test_compressed_although_not_asked_for(bench: Ranged, server: Server) -> Non
 
 @pytest.mark.parametrize("helpers", [0, HELPERS])
 def test_a_disk_that_is_full_midway(bench: Ranged, server: Server, monkeypatch, helpers: int) -> None:
-    pwrite = os.pwrite
+    pwritev = os.pwritev
 
-    def full(descriptor: int, data: bytes, at: int) -> int:
-        if len(data) > pieces.HEAD and at + len(data) > HALF:
+    def full(descriptor: int, blocks: list[bytes], at: int) -> int:
+        if at + sum(map(len, blocks)) > HALF:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return pwrite(descriptor, data, at)
+        return pwritev(descriptor, blocks, at)
 
     bench.helpers = helpers
     url = server.script("/f", GOOD)
     with monkeypatch.context() as patch, pytest.raises(DiskFull) as caught:
-        patch.setattr(os, "pwrite", full)
+        patch.setattr(os, "pwritev", full)
         bench.fetch(sized(url))
     assert caught.value.exit_code == 5
     assert bench.received == 0
@@ -914,7 +914,7 @@ def test_on_another_machine_only_what_was_synced_counts(
     if machine == "other":
         boot.write_text("another\n")
     if machine != "same":
-        monkeypatch.setattr(durability, "BOOT", boot)
+        monkeypatch.setattr(cache, "BOOT", boot)
     before = len(server.asked)
     bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
     again = 0 if machine == "same" else 6 * PIECE

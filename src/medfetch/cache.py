@@ -34,6 +34,8 @@ from medfetch.errors import CacheError, DiskFull, UsageProblem
 
 INNER = ".medfetch"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of medfetch (https://bford.info/cachedir/).\n"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Linux: another one after each start of the machine."""
 NO_VERSION = "current"
 """The folder of a dataset whose publisher names no version."""
 
@@ -242,6 +244,13 @@ def is_network(path: Path) -> bool:
 @functools.cache
 def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def boot() -> str | None:
+    """Tells one start of a machine from another; None where the system does not say."""
+    with suppress(OSError):
+        return BOOT.read_text().strip()
+    return None
 
 
 def sync_folder(folder: Path) -> None:

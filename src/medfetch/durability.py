@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from medfetch import cache
 from medfetch.cache import Home
@@ -26,15 +25,6 @@ SHARE = 0.02
 """Of the time that a run took, so much it waits at its end for the last sync."""
 SLACK = 2.0
 """Seconds by which the times of files may be off: FAT's have even seconds."""
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Linux: another one after each start of the machine."""
-
-
-def boot() -> str | None:
-    """Tells one start of a machine from another; None where the system does not say."""
-    with suppress(OSError):
-        return BOOT.read_text().strip()
-    return None
 
 
 class _Mark:
@@ -56,7 +46,7 @@ class _Mark:
     def make(self) -> None:
         """Without a change of its time where there is one: what came before is still not synced."""
         if self.of() is None:
-            self._path.write_text(boot() or "")
+            self._path.write_text(cache.boot() or "")
             # A mark that a power cut takes away would be none.
             descriptor = os.open(self._path, os.O_RDONLY)
             try:
@@ -74,7 +64,7 @@ class _Mark:
 def in_doubt(home: Home) -> bool:
     """Whether the machine went down before all that was written had reached its disk."""
     made_in = _Mark(home).of()
-    return made_in is not None and made_in != boot()
+    return made_in is not None and made_in != cache.boot()
 
 
 def lost(home: Home, files: Iterable[Placed]) -> Iterator[str]:
@@ -136,7 +126,7 @@ class _Syncer(threading.Thread):
     def end(self) -> None:
         """Waits for the last sync, though not for ever where the mark can be trusted."""
         self._ending.set()
-        patient = boot() is None or cache.is_network(self._home.root)
+        patient = cache.boot() is None or cache.is_network(self._home.root)
         self.join(None if patient else SHARE * (time.monotonic() - self._began))
         if self._error:
             raise self._error

@@ -128,14 +128,21 @@ class Fetching:
 
         def end(answer: End) -> None:
             try:
-                done(self._placeable(file, attempt.end(answer), route))
+                fetched = attempt.end(answer)
             except (DiskFull, CacheError, InterruptedError) as error:
                 done(error)
+                return
             except Exception:
                 done(Begun(file, attempt))
+                return
+            try:
+                done(self._placeable(file, fetched, route))
+            except MedfetchError as error:
+                done(error)
 
         patience = self.means.settings.patience or net.traits.patience
-        return self.means.together.start(attempt.request, attempt.receiver, net.traits, patience, end)
+        with disk_errors(self.folder):
+            return self.means.together.start(attempt.request, attempt.receiver, net.traits, patience, end)
 
     # -- what is asked of a worker -------------------------------------------------------------------------------
 
@@ -218,7 +225,7 @@ class Fetching:
     def _final_path(self, file: RemoteFile, partial: Path) -> str:
         if not file.dicom:
             return file.path
-        with open(partial, "rb") as content:
+        with disk_errors(partial), open(partial, "rb") as content:
             name = dicom.sop_instance_uid(content.read(dicom.HEAD))
         return f"{file.path}/{name}.dcm"
 

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medfetch.cache import disk_errors
-from medfetch.durability import boot
+from medfetch.cache import boot, disk_errors
 
 PIECE = 8 << 20
 """Bytes."""

@@ -39,7 +39,7 @@ def everything(cache: Path, *, links: bool) -> dict[str, float]:
         for path in made.shards:
             with closing(Shard(path)) as shard:
                 rows = shard.todo(0, planning.SHARD_FILES)
-                placed = (file for _, _, entry in rows for file in maker.placed(entry))
+                placed = (file for *_, entry in rows for file in maker.placed(entry))
                 while batch := list(islice(placed, BATCH)):
                     started = time.perf_counter()
                     for file in batch:
@@ -49,7 +49,7 @@ def everything(cache: Path, *, links: bool) -> dict[str, float]:
                     spent["files"] += between - started
                     spent["written_down"] += time.perf_counter() - between
                 started = time.perf_counter()
-                shard.record((), [row for row, _, _ in rows], ())
+                shard.record((), [row for row, *_ in rows], ())
                 shard.move_to(ledger.path)
                 spent["written_down"] += time.perf_counter() - started
     return spent
