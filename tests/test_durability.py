@@ -99,7 +99,7 @@ def test_a_mark_keeps_its_time_until_something_is_synced(home_of_set: Home, monk
     mark.write_text(cache_folder.boot() or "")
     os.utime(mark, (1000, 1000))
     # A disk that takes longer than anybody waits for.
-    monkeypatch.setattr(cache_folder, "sync_folder", lambda folder: time.sleep(30))
+    monkeypatch.setattr(durability, "sync", lambda home: time.sleep(30))
     with durability.writing(home_of_set):
         assert mark.stat().st_mtime == 1000
     assert mark.stat().st_mtime == 1000
@@ -108,11 +108,31 @@ def test_a_mark_keeps_its_time_until_something_is_synced(home_of_set: Home, monk
 def test_a_disk_that_does_not_take_what_was_written_ends_the_run(
     home_of_set: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(folder: Path) -> None:
+    def fails(home: Home) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(cache_folder, "sync_folder", fails)
+    monkeypatch.setattr(durability, "sync", fails)
     monkeypatch.setattr(durability, "SHARE", 1000.0)
     with pytest.raises(OSError, match="Input/output"), durability.writing(home_of_set):
         time.sleep(0.01)
     assert (home_of_set.inner / "unsynced").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["ledger.sqlite", "plans/*/00000.sqlite", "receipt.json", "plans/*/receipt.json"])
+def test_what_a_power_cut_made_of_our_books_is_made_anew(
+    home_of_set: Home, run: Run, server: Server, spoilt: str
+) -> None:
+    power_cut(home_of_set)
+    (path,) = home_of_set.inner.glob(spoilt)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(len(content) - 100))
+    assert run("get", "set", "--json").last["files"] == len(BODIES)
+    assert tree(home_of_set.root) == WHOLE
+    # The ledger's facts are had by fetching again what is there; nothing else is.
+    assert len(server.asked) == (len(BODIES) if spoilt == "ledger.sqlite" else 0)
+    run("path", "set")
+
+
+def test_a_folder_that_cannot_be_synced_says_why(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        durability.sync(Home(tmp_path / "nowhere"))

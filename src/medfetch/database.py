@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,8 +15,11 @@ from medfetch.errors import CacheError, DiskFull
 Database = sqlite3.Connection
 
 
-def connect(path: Path, schema: str, version: int) -> Database:
+def connect(path: Path, schema: str, version: int, *, durable: bool = True) -> Database:
     """Opens a database, making its tables where there are none.
+
+    Where it need not be ``durable``, nobody waits for the disk: a killed process loses nothing by that, a power cut may
+    spoil it (``durability``).
 
     Raises: CacheError where it is damaged, or of another version.
     """
@@ -25,7 +28,10 @@ def connect(path: Path, schema: str, version: int) -> Database:
         if not is_writable(path):
             return database
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
-        database.execute("PRAGMA synchronous = NORMAL")
+        if durable:
+            database.execute("PRAGMA synchronous = NORMAL")
+        else:
+            relax(database)
         found = database.execute("PRAGMA user_version").fetchone()[0]
         if not found:
             database.executescript(f"BEGIN IMMEDIATE;{schema};PRAGMA user_version = {version};COMMIT;")
@@ -37,6 +43,19 @@ def connect(path: Path, schema: str, version: int) -> Database:
     except sqlite3.DatabaseError as error:
         raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
     return database
+
+
+def relax(database: Database, name: str = "main") -> None:
+    """From now on nobody waits for the disk (see ``connect``); ``name``: which of the attached ones."""
+    database.execute(f"PRAGMA {name}.synchronous = OFF")
+
+
+def is_damaged(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(address(path), uri=True)) as database:
+            return bool(database.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+    except sqlite3.DatabaseError:
+        return True
 
 
 @contextmanager

@@ -8,15 +8,20 @@ It must not know where files come from.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from medfetch import cache
+from medfetch import cache, database
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
+from medfetch.errors import CacheError
 from medfetch.ledger import Placed
 
 SYNC_EVERY = 30.0
@@ -84,7 +89,7 @@ def settle(home: Home) -> None:
     Raises: OSError.
     """
     if _Mark(home).of() is not None:
-        cache.sync_folder(home.root)
+        sync(home)
         _Mark(home).remove()
 
 
@@ -116,9 +121,9 @@ class _Syncer(threading.Thread):
         try:
             while not self._ending.wait(SYNC_EVERY):
                 began = time.time()
-                cache.sync_folder(self._home.root)
+                sync(self._home)
                 self._mark.set(began)
-            cache.sync_folder(self._home.root)
+            sync(self._home)
             self._mark.remove()
         except OSError as error:
             self._error = error
@@ -130,3 +135,40 @@ class _Syncer(threading.Thread):
         self.join(None if patient else SHARE * (time.monotonic() - self._began))
         if self._error:
             raise self._error
+
+
+def sync(home: Home) -> None:
+    """All that was written so far reaches the disk.
+
+    By a process of its own where that can be: one that waits for the disk cannot end, and ours may have to.
+    Raises: OSError.
+    """
+    if (program := shutil.which("sync")) is None or sys.platform != "linux":
+        cache.sync_folder(home.root)
+        return
+    done = subprocess.run(
+        [program, "-f", home.root], stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
+    )
+    if done.returncode:
+        raise OSError(errno.EIO, done.stderr.strip() or os.strerror(errno.EIO), str(home.root))
+
+
+def recover(home: Home) -> None:
+    """After a power cut: throws away the databases and receipts that it has damaged; files stay where they are.
+
+    What stood in a plan is made anew, and what stood in the ledger is found again when the same files come again.
+    """
+    for shard in home.plans.glob("*/*.sqlite"):
+        if database.is_damaged(shard):
+            shutil.rmtree(shard.parent, ignore_errors=True)
+    if home.ledger.exists() and database.is_damaged(home.ledger):
+        for path in home.inner.glob(f"{home.ledger.name}*"):
+            path.unlink()
+    receipts = [home.receipt, *home.plans.glob("*/receipt.json")]
+    try:
+        for path in receipts:
+            cache.read_json(path)
+    except CacheError:
+        # One stands for the other: all of them are written again.
+        for path in receipts:
+            path.unlink(missing_ok=True)

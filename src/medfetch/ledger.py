@@ -71,6 +71,10 @@ class Ledger:
     def close(self) -> None:
         self._db.close()
 
+    def relax(self) -> None:
+        """From now on nobody waits for the disk (``database.connect``)."""
+        database.relax(self._db)
+
     def reading(self) -> AbstractContextManager[None]:
         """Around many queries in a row."""
         return database.reading(self._db)

@@ -83,10 +83,10 @@ def finish(home: Home, shard: Shard) -> None:
             move(partial + staged, root + path)
 
 
-def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger) -> None:
+def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger, *, durable: bool = True) -> None:
     """Enters into the ledger what the shards have placed, also what a killed run left half done."""
     for path in shards:
-        with closing(Shard(path)) as shard:
+        with closing(Shard(path, durable=durable)) as shard:
             finish(home, shard)
             shard.move_to(ledger.path)
 

@@ -71,6 +71,7 @@ def write(
         "completed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "tool": f"medfetch {__version__}",
     }
-    cache.write_json(plan.folder / "receipt.json", content)
-    cache.write_json(plan.home.receipt, content)
+    # The end of the run waits for the disk, as long as it is worth while (``durability``).
+    cache.write_json(plan.folder / "receipt.json", content, durable=False)
+    cache.write_json(plan.home.receipt, content, durable=False)
     return content

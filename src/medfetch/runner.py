@@ -73,8 +73,11 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
 
     Raises: AccessRequired, UsageProblem, Unreachable, CacheError, DiskFull.
     """
-    parts, plan_id = _asked_for(recipe, wish)
     home = home_of(recipe, settings)
+    if durability.in_doubt(home):
+        with working_in(home, display):
+            durability.recover(home)
+    parts, plan_id = _asked_for(recipe, wish)
     found = planning.load(home, plan_id)
     fresh = found is None or wish.refresh
     _check_access(recipe, parts, settings, display, found, fresh)
@@ -291,22 +294,25 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         before = receipt.of_plan(made)
         if tallies["done"] == tallies["entries"] and before:
             return before
-        failovers: list[Event] = []
         if tallies["done"] < tallies["entries"]:
             if settings.offline:
                 raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
-            try:
-                _run(made, _open_ways(recipe, made, settings), settings, display, tallies, failovers)
-            finally:
-                tallies = reconcile(made, ledger, look=False)
-        if tallies["done"] < tallies["entries"]:
-            raise _incomplete(recipe, made, tallies)
-        # Noted in the ledger now, so that nobody who asks for the status has to wait.
-        ledger.count(made.token, made.shards)
-        ledger.totals()
-        parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-        return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
+        with cache.disk_errors(made.home.root), durability.writing(made.home):
+            ledger.relax()
+            failovers: list[Event] = []
+            if tallies["done"] < tallies["entries"]:
+                try:
+                    _run(made, _open_ways(recipe, made, settings), settings, display, tallies, failovers)
+                finally:
+                    tallies = reconcile(made, ledger, look=False, durable=False)
+            if tallies["done"] < tallies["entries"]:
+                raise _incomplete(recipe, made, tallies)
+            # Noted in the ledger now, so that nobody who asks for the status has to wait.
+            ledger.count(made.token, made.shards)
+            ledger.totals()
+            parts = [part for part in recipe.parts if part.name in made.header["parts"]]
+            return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
 
 
 def _read_only(made: Plan) -> dict[str, Any] | None:
@@ -330,14 +336,14 @@ def costs(made: Plan) -> bool:
     return any(way["locator"].get("requester_pays") for ways in made.header["routes"].values() for way in ways)
 
 
-def reconcile(made: Plan, ledger: Ledger, *, look: bool = True) -> dict[str, int]:
+def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = True) -> dict[str, int]:
     """Brings plan, ledger and disk together; the sum of the shards' tallies.
 
     ``look`` asks the disk for each file, and counts those in place as ``files_here``.
     """
     shards = made.shards
     with cache.disk_errors(made.home.root):
-        placing.hand_over(made.home, shards, ledger)
+        placing.hand_over(made.home, shards, ledger, durable=durable)
     if not look:
         return planning.tally(made)
     ledger.lose(_lost(made, ledger))

@@ -95,7 +95,7 @@ class OpenShard:
 
     def __init__(self, job: ShardJob, lease: leases.Lease, means: Means) -> None:
         self.job, self._lease, self._reporter = replace(job, token=lease.token), lease, means.reporter
-        self._state, self._ledger = Shard(job.path), Ledger(job.home.ledger)
+        self._state, self._ledger = Shard(job.path, durable=False), Ledger(job.home.ledger)
         with disk_errors(job.home.root):
             finish(job.home, self._state)
         self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means)

@@ -53,9 +53,9 @@ def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
 class Shard:
     """One shard's database. Only its owner writes."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = database.connect(path, SHARD, VERSION)
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path, self._durable = path, durable
+        self._db = database.connect(path, SHARD, VERSION, durable=durable)
 
     def close(self) -> None:
         self._db.close()
@@ -161,6 +161,8 @@ class Shard:
         if not any(self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ("placed", "complete")):
             return
         with attached(self._db, ledger):
+            if not self._durable:
+                database.relax(self._db, "other")
             # Two transactions: one over two files in WAL mode is not atomic when the machine stops.
             with transaction(self._db, ledger):
                 self._move()
