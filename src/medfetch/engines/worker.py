@@ -6,6 +6,7 @@ module of its own, so that a person's script is not imported a second time, as m
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -28,6 +29,10 @@ from medfetch.shard import ShardJob
 from medfetch.work import run_shards
 
 REPORT_EVERY = 0.2
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3), in glibc's malloc.h."""
+KEPT, ALONE = 64 << 20, 4 << 20
+"""Bytes of free memory that stay with the process; bytes from which a piece of memory is asked for by itself."""
 
 
 def main(pipe: int, rate: int) -> None:
@@ -49,6 +54,7 @@ def main(pipe: int, rate: int) -> None:
         except (EOFError, OSError):
             os._exit(1)
 
+    _keep_memory()
     # What is imported stays: to look through it again and again for garbage took a twentieth of the time.
     gc.freeze()
     # The parent decides what an interrupt at the terminal means.
@@ -96,6 +102,14 @@ def main(pipe: int, rate: int) -> None:
             send(("failed", error))
     if hosts:
         hosts.close()
+
+
+def _keep_memory() -> None:
+    """Else glibc gives back the memory of received blocks and asks for it again: a page fault for each 4 KiB."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_MMAP_THRESHOLD, ALONE)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from medfetch.net.signing import signed
 
 BUFFER = 256 * 1024
 """Bytes handed over at once; fits a core's second-level cache."""
+RECEIVE = 32 * 1024
+"""Bytes that libcurl reads at once."""
 MANY = 16
 """Blocks that are handed over at once, where bytes are not counted: libcurl's have 16 KiB at the most."""
 HOLD = 0.01
@@ -92,7 +94,7 @@ class Curl:
         curl.setopt(pycurl.CAINFO, ca_bundle)
         # Many HTTP/1.1 connections beat one of HTTP/2, whose window is shared (3.4 times at 50 ms round trip).
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        curl.setopt(pycurl.BUFFERSIZE, BUFFER)
+        curl.setopt(pycurl.BUFFERSIZE, RECEIVE)
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
         # A proxy's answer to CONNECT is not the host's.
