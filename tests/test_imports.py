@@ -87,7 +87,7 @@ ONLY = {
     "py7zr": ["unpack.sevenzip"],
     "pydicom": ["dicom", "verify", "sandbox.dicom"],
     "multiprocessing": ["engines"],
-    "subprocess": ["credentials.command", "engines", "sandbox.child"],
+    "subprocess": ["credentials.command", "durability", "engines", "sandbox.child"],
     "socket": ["sandbox"],
     "http": ["sandbox"],
     "urllib.request": [],

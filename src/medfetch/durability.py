@@ -40,10 +40,9 @@ class _Mark:
 
     def of(self) -> str | None:
         """The start of the machine it was made in; None where there is no mark."""
-        try:
+        with suppress(OSError):
             return self._path.read_text()
-        except FileNotFoundError:
-            return None
+        return None
 
     def since(self) -> float:
         return self._path.stat().st_mtime
