@@ -159,6 +159,11 @@ class Curl:
             self._curl.setopt(pycurl.WRITEFUNCTION, self._blocks.append if yes else self._write)
             self._curl.setopt(pycurl.NOPROGRESS, yes)
 
+    @property
+    def holds(self) -> bool:
+        """Whether something was received that was not passed on yet."""
+        return bool(self._blocks)
+
     def look(self, now: float) -> bool:
         """Passes on what was received if it is enough, or has been held for long enough; whether all is well."""
         if self._blocks and (len(self._blocks) >= MANY or now - self._handed_over > HOLD):
@@ -251,6 +256,7 @@ class Crowd:
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
         self._at_work: dict[pycurl.Curl, Curl] = {}
+        self._holding = False
 
     def __len__(self) -> int:
         return len(self._at_work)
@@ -264,7 +270,8 @@ class Crowd:
 
     def turn(self, seconds: float) -> list[tuple[Curl, tuple[int, str] | None]]:
         """Waits at most so long for bytes and passes them on; handles that are through, with libcurl's error if any."""
-        self._multi.select(seconds)
+        # What is held must not wait until something else comes.
+        self._multi.select(min(seconds, HOLD) if self._holding else seconds)
         self._multi.perform()
         through: list[tuple[Curl, tuple[int, str] | None]] = []
         left = 1
@@ -274,6 +281,7 @@ class Crowd:
             through += [(self._leave(handle), (code, text)) for handle, code, text in failed]
         now = time.monotonic()
         bad = [handle for handle, client in self._at_work.items() if not client.look(now)]
+        self._holding = any(client.holds for client in self._at_work.values())
         return through + [(self._leave(handle), None) for handle in bad]
 
     def drop(self) -> list[Curl]:
