@@ -135,6 +135,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ranged]:
     for module in (pieces, segments, span):
         monkeypatch.setattr(module, "PIECE", PIECE)
     monkeypatch.setattr(segments, "HELP_AGAIN", 0.0)
+    # However slow this machine is, it asks as on a fast line, and from the beginning.
+    monkeypatch.setattr(segments, "FIRST_PIECES", segments.MOST_PIECES)
+    monkeypatch.setattr(segments, "SPAN", 3600.0)
     monkeypatch.setattr(transfer, "SEGMENTS_FROM", LARGE)
     bench = Ranged(tmp_path)
     yield bench
@@ -210,6 +213,20 @@ def test_pieces_in_order_are_hashed_as_they_come(bench: Ranged, server: Server, 
     assert server.sent("/f") == bench.paced == SIZE
     assert read == [partial.HEAD]
     assert (bench.said, bench.clock.waits) == ([], [])
+
+
+@pytest.mark.parametrize(("seconds", "first", "second"), [(0.0, 1, 1), (3600.0, 1, segments.MOST_PIECES)])
+def test_requests_are_as_long_as_the_line_is_fast(
+    bench: Ranged, server: Server, monkeypatch, seconds: float, first: int, second: int
+) -> None:
+    monkeypatch.setattr(segments, "FIRST_PIECES", 1)
+    monkeypatch.setattr(segments, "SPAN", seconds)
+    url = server.script("/f", GOOD)
+    bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
+    asked = [each.partition("=")[2].split("-") for each, _ in ranges(server.asked)]
+    lengths = [(int(end) - int(start) + 1) / PIECE for start, end in asked]
+    assert lengths[:2] == [first, second]
+    assert server.sent("/f") == SIZE
 
 
 @pytest.mark.parametrize("kind", KINDS)

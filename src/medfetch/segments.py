@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 SEGMENTS_FROM = 64 << 20
 """Bytes from which a file is fetched in several ranges."""
-MOST_PIECES = 8
-"""Pieces of one request at the most; more than one, because each request costs a round trip."""
+FIRST_PIECES, MOST_PIECES, SPAN = 1, 8, 1.0
+"""Pieces of the first request, and of one at the most, and seconds that it should take: more than one, because each
+request costs a round trip; no more, because who comes later can take nothing of it over."""
 HELP_AGAIN = 5.0
 """Seconds after a range failed before further threads are asked to help."""
 
@@ -56,6 +57,8 @@ class Segments:
         self._hashing = threading.Lock()
         self._open: list[int] = []
         self._at_work = 0
+        self._most = FIRST_PIECES
+        """Pieces that a connection gets in ``SPAN`` seconds, as far as is known."""
         self._fatal: Exception | None = None
         self._quiet_until = 0.0
 
@@ -196,7 +199,7 @@ class Segments:
             share = len(self._open) // (2 * (self._at_work + 1))
             first = heappop(self._open)
             last = first
-            while last - first + 1 < min(MOST_PIECES, share) and self._open and self._open[0] == last + 1:
+            while last - first + 1 < min(self._most, share) and self._open and self._open[0] == last + 1:
                 if self.pieces.got[last + 1]:
                     break
                 last = heappop(self._open)
@@ -204,9 +207,11 @@ class Segments:
         return range(first, last + 1)
 
     def _fetch(self, pieces: range) -> None:
-        span = Span(self, pieces)
+        span, began = Span(self, pieces), time.monotonic()
         try:
             span.complete(self.getter.get(span.request(), span))
+            each = (time.monotonic() - began) / len(pieces)
+            self._most = max(1, min(MOST_PIECES, int(SPAN / each)))
             self._catch_up()
         finally:
             with self._changed:
