@@ -107,6 +107,7 @@ def test_refusals_are_told_apart(box: Sandbox, run: Run, home: Path, cache: Path
     box.gcs.gives = token or ""
     ran = run("get", "gcs:closed/data set/", "-vv", code=3, **(account(box, home) if token else {}))
     assert says in " ".join(ran.err.split())
+    assert "google.auth" not in ran.err
     kept(ran, cache)
     assert box.stats.data_bytes == 0
 

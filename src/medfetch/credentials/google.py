@@ -8,7 +8,9 @@ of a machine at Google. The project that is charged is ``GOOGLE_CLOUD_PROJECT``,
 
 from __future__ import annotations
 
+import logging
 import time
+import warnings
 from datetime import UTC
 from typing import Any
 
@@ -55,9 +57,12 @@ def _default(settings: Settings) -> Any:
     def nobody(*_: Any, **__: Any) -> Any:
         raise TransportError("without the network")  # type: ignore[no-untyped-call]
 
+    # What it warns of, that there is no log-in or no project, is said here where it matters.
+    logging.getLogger("google.auth").setLevel(logging.ERROR)
     request: Any = nobody if settings.offline else None
     try:
-        return default(scopes=[SCOPE], request=request)[0]
+        with warnings.catch_warnings(action="ignore"):
+            return default(scopes=[SCOPE], request=request)[0]
     except DefaultCredentialsError as error:
         # Google's text for "there are none" is also that of a file that is named and not there.
         if variable("GOOGLE_APPLICATION_CREDENTIALS"):
