@@ -25,7 +25,7 @@ from servers import Server
 
 from medfetch import config, credentials
 from medfetch.config import Settings
-from medfetch.credentials import AccessKey, ApiKey, Login, RefreshToken, Token, guard, own_file
+from medfetch.credentials import AccessKey, ApiKey, BilledToken, Login, RefreshToken, Token, guard, own_file
 from medfetch.credentials.kinds import from_text
 from medfetch.errors import Refused, Retryable, UsageProblem
 from medfetch.hosts import Hosts
@@ -37,6 +37,7 @@ from medfetch.sandbox.child import sandboxed
 from medfetch.types import Request, Traits
 
 NAMES = [
+    "CLOUDSDK_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT",
     "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "HF_HOME", "HF_TOKEN_PATH", "KAGGLE_CONFIG_DIR",
     "KAGGLE_USERNAME", "NETRC", "PHYSIONET_USERNAME", "SYNAPSE_PROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
     *config.SECRETS,
@@ -54,6 +55,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     # A machine at Amazon has keys of its own.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("google.auth.compute_engine._metadata._NO_GCE_CHECK", True)
     monkeypatch.setattr(guard, "_leave_no_core", lambda: None)
     yield home
 
@@ -306,6 +308,40 @@ def test_offline_no_host_is_asked_for_aws_keys(
         assert machine.asked != []
 
 
+LOGGED_IN = {"type": "authorized_user", "client_id": "c", "client_secret": "s3cret", "refresh_token": "1//s3cret"}
+
+
+def test_a_log_in_at_google_and_the_project_that_pays(
+    person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found without asking anybody, offline too; a project is charged only where one is named for it."""
+    settings = replace(settings, offline=True)
+    assert credentials.find("gcp", settings) is credentials.find("gcp-payer", settings) is None
+    path = put(person / ".config/gcloud/application_default_credentials.json", LOGGED_IN)
+    assert credentials.where("gcp", settings) == "Application Default Credentials"
+    assert "s3cret" not in repr(credentials.find("gcp", settings))
+    with pytest.raises(UsageProblem, match="which project"):
+        credentials.find("gcp-payer", settings)
+    put(path, {**LOGGED_IN, "quota_project_id": "of-the-file"})
+    assert "of-the-file pays" in str(credentials.where("gcp-payer", settings))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-the-variable")
+    assert "of-the-variable pays" in str(credentials.where("gcp-payer", settings))
+    assert "s3cret" not in repr(BilledToken("ya29.s3cret", "p"))
+
+
+@pytest.mark.parametrize("content", ["{s3cret", {"type": "s3cret"}, {**LOGGED_IN, "type": "service_account"}, None])
+def test_a_log_in_at_google_that_cannot_be_used_is_told_and_not_shown(
+    content: str | dict[str, Any] | None, person: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = person / "account.json"
+    if content is not None:
+        put(path, content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(UsageProblem, match="cannot be used") as caught:
+        credentials.find("gcp", settings)
+    assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_netrcs_default_is_for_no_host(person: Path, settings: Settings) -> None:
     put(settings.netrc, "machine a.example login me password pw\ndefault login me password for-anybody\n")
     assert credentials.find("netrc:a.example", settings) == Login("me", "pw")
@@ -544,6 +580,9 @@ def secrets(settings: Settings, **endpoints: str) -> Secrets:
         ("aws", "https://sts.amazonaws.com/x", {}, "not one of the hosts"),
         ("aws", "http://bucket.s3.amazonaws.com/x", {}, "without encryption"),
         ("hf", "https://bucket.s3.amazonaws.com/x", {}, "not one of the hosts"),
+        ("gcp", "https://oauth2.googleapis.com/x", {}, "not one of the hosts"),
+        ("gcp-payer", "https://api.example.other.example/x", {}, "not one of the hosts"),
+        ("gcp", "http://api.example/x", {}, "without encryption"),
     ],
 )
 def test_a_secret_goes_to_its_own_hosts(

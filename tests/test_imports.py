@@ -73,7 +73,8 @@ NEVER = {
 
 ONLY = {
     "botocore": ["credentials.aws", "net.signing"],
-    "google_crc32c": ["checksum", "sandbox.kaggle"],
+    "google": ["credentials.google"],
+    "google_crc32c": ["checksum", "sandbox.gcs", "sandbox.kaggle"],
     "pycurl": ["net.http"],
     "requests": ["net.stack"],
     "sqlite3": ["database"],
@@ -100,7 +101,7 @@ SQL = ["database", "ledger", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""
-DISTRIBUTIONS = {"yaml": "pyyaml", "backports": "backports.zstd"}
+DISTRIBUTIONS = {"google": "google-auth", "yaml": "pyyaml", "backports": "backports.zstd"}
 """Where a package is installed under another name."""
 LATER = {"compression"}
 """Of the standard library, but only of a later Python than the oldest that is supported."""

@@ -365,5 +365,6 @@ def test_what_has_no_rehearsal(run: Run, home: Path) -> None:
 def test_names_that_login_does_not_know(run: Run, home: Path) -> None:
     assert "grand-challenge" in run("login", "nope", code=2).err
     assert "aws configure" in run("login", "aws", code=2).err
+    assert "gcloud auth application-default login" in run("login", "gcp-payer", code=2).err
     assert "netrc:HOST" in run("logout", "netrc", code=2).err
     assert not (home / ".config").exists()

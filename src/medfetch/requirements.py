@@ -85,7 +85,14 @@ def costs(route: Route) -> bool:
 
 def _charges(dataset: str, route: Route) -> Iterable[Requirement]:
     """The account that is charged, and that the person means to pay."""
-    if costs(route):
+    if costs(route) and route.source == "gcs":
+        account = "Have a Google account and a project there that has billing, and log in for programs."
+        pay = "Say that you pay: Google charges your project for each request, and for all that is downloaded."
+        at = "https://cloud.google.com/docs/authentication/provide-credentials-adc"
+        yield Requirement("google-account", "account", account, at, credential="gcp-payer")
+        at = "https://cloud.google.com/storage/docs/requester-pays"
+        yield Requirement(f"{dataset}-charges", "payment", pay, at, after=("google-account",))
+    elif costs(route):
         account = "Have an AWS account, with its keys where AWS's own tools find them (aws configure)."
         pay = "Say that you pay: Amazon charges your AWS account for each request, and for all that is downloaded."
         yield Requirement("aws-account", "account", account, "https://aws.amazon.com/", credential="aws")

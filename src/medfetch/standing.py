@@ -179,7 +179,7 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
             return Standing(
                 step, State.MISSING, opens, f"the sandbox has no {step.credential}, and nobody's own is used"
             )
-        keep = "aws configure" if step.credential == "aws" else f"medfetch login {step.credential}"
+        _, keep = credentials.KEEPERS.get(step.credential, ("", f"medfetch login {step.credential}"))
         return Standing(step, State.MISSING, opens, f"{step.credential} is not on this machine: {keep}")
     if word := agreements.for_step(step, dataset, ledger):
         if word.lapsed:

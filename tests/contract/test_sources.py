@@ -51,6 +51,7 @@ CASES = {
     ),
     "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
     "kaggle": Case("o/d/versions/3", {"dataset": "o/d", "version": 3}, {"dataset": "o/d", "competition": "c"}),
+    "gcs": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
     "gen3": Case(
         "c.example/dg.1/a",
         {"host": "c.example", "objects": ["dg.1/a", "dg.1/b"]},
@@ -78,6 +79,16 @@ def list_one(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
     keys = [key for key in S3_KEYS if key.startswith(prefix)] or [f"{prefix}i.dcm"]
     at = int(asked.get("continuation-token", ["0"])[0])
     return 200, {}, S3_PAGE.format(more=str(at + 1 < len(keys)).lower(), next=at + 1, key=keys[at])
+
+
+def list_one_at_google(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+    """The answer of Google's storage, with one object a page."""
+    asked = parse_qs(urlsplit(str(request.url)).query)
+    keys = [key for key in S3_KEYS if key.startswith(asked["prefix"][0])]
+    at = int(asked.get("pageToken", ["0"])[0])
+    item = {"name": keys[at], "size": "3", "generation": "1", "md5Hash": "kAFQmDzST7DWlj99KOF/cg=="}
+    more = {"nextPageToken": str(at + 1)} if at + 1 < len(keys) else {}
+    return 200, {}, json.dumps({"items": [item], **more})
 
 
 def grand_challenge(mock: responses.RequestsMock) -> None:
@@ -131,6 +142,7 @@ def hosts() -> Iterator[None]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for bucket in ("bucket", "idc-open-data"):
             mock.add_callback("GET", f"https://{bucket}.s3.amazonaws.com/", list_one)
+        mock.add_callback("GET", "https://storage.googleapis.com/storage/v1/b/bucket/o", list_one_at_google)
         files = [{"name": name, "totalBytes": 3} for name in ("a.csv", "b/c.nii")]
         mock.get("https://www.kaggle.com/api/v1/datasets/list/o/d", json.dumps({"datasetFiles": files}))
         hub = "https://huggingface.co/api/datasets/o/d"

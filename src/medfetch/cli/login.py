@@ -22,8 +22,9 @@ def command(session: Session, name: str) -> None:
     """Keep a credential (kaggle, physionet, hf …), read from a prompt or standard input, never from an argument."""
     session.in_earnest("what login keeps")
     kind, host = credentials.checked(name)
-    if kind in credentials.BY_AWS:
-        raise UsageProblem("AWS's own tools keep this one", hint="run: aws configure")
+    if kind in credentials.KEEPERS:
+        whose, how = credentials.KEEPERS[kind]
+        raise UsageProblem(f"{whose} own tools keep this one", hint=f"run: {how}")
     text = _asked(kind, host) if sys.stdin.isatty() else sys.stdin.read(LARGEST)
     try:
         secret = kinds.from_text(kind, text)

@@ -11,11 +11,25 @@ import re
 from collections.abc import Callable, Mapping
 
 from medfetch.config import Settings
-from medfetch.credentials import aws, command, gen3, guard, hugging_face, kaggle, netrc, own_file, synapse, tokens
+from medfetch.credentials import (
+    aws,
+    command,
+    gen3,
+    google,
+    guard,
+    hugging_face,
+    kaggle,
+    netrc,
+    own_file,
+    synapse,
+    tokens,
+)
 from medfetch.credentials.kinds import (
     AccessKey,
     ApiKey,
+    BilledToken,
     Found,
+    GoogleLogin,
     Kept,
     Login,
     RefreshToken,
@@ -27,13 +41,15 @@ from medfetch.credentials.kinds import (
 from medfetch.errors import UsageProblem
 
 __all__ = [
-    "BY_AWS", "KINDS", "AccessKey", "ApiKey", "Kept", "Login", "RefreshToken", "Secret", "Token", "checked", "find",
-    "where",
+    "BY_AWS", "KEEPERS", "KINDS", "AccessKey", "ApiKey", "BilledToken", "GoogleLogin", "Kept", "Login", "RefreshToken",
+    "Secret", "Token", "checked", "find", "where",
 ]  # fmt: skip
 
 KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "aws": aws.look,
     "aws-payer": aws.look_for_payer,
+    "gcp": google.look,
+    "gcp-payer": google.look_for_payer,
     "gen3": gen3.look,
     "grand-challenge": tokens.grand_challenge,
     "hf": hugging_face.look,
@@ -45,7 +61,12 @@ KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
 }
 """By the first part of a name, how the host's own tools look."""
 BY_AWS = ("aws", "aws-payer")
-"""Kinds that AWS's own tools alone keep; of the second the account is charged for what it is given."""
+"""Those that sign; of the second the account is charged for what it is given."""
+KEEPERS = {
+    **dict.fromkeys(BY_AWS, ("AWS's", "aws configure")),
+    **dict.fromkeys(("gcp", "gcp-payer"), ("Google's", "gcloud auth application-default login")),
+}
+"""Kinds that their owners' own tools alone keep: whose, and the command that does."""
 BY_HOST = ("gen3", "netrc")
 """Kinds of which there is one for each host: ``gen3:HOST``."""
 HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
@@ -86,7 +107,7 @@ def _found(name: str, settings: Settings) -> Found | None:
         made_up = settings.made_up.get(kind)
         return Found(from_json(kind, made_up), "the sandbox") if made_up else None
     found = KINDS[kind](host, settings)
-    if kind not in BY_AWS:
+    if kind not in KEEPERS:
         found = found or own_file.look(name, settings) or command.look(name, settings)
     if found:
         try:

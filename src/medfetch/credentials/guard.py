@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
-from medfetch.credentials.kinds import AccessKey, ApiKey, Kept, Login, RefreshToken, Token
+from medfetch.credentials.kinds import AccessKey, ApiKey, GoogleLogin, Kept, Login, RefreshToken, Token
 
 SHORTEST = 6
 """Characters; to look for what is shorter would make every text unreadable."""
@@ -41,6 +41,8 @@ def watch(secret: Kept) -> None:
             words = {key}
         case AccessKey(_, key, session):
             words = {key, session or key}
+        case GoogleLogin():
+            words = set()  # its tokens are watched as they come
     found = {form for word in words for form in _forms(word) if len(word) >= SHORTEST}
     with _lock:
         if found <= _known:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 
@@ -27,6 +27,24 @@ class Token:
 
     def __repr__(self) -> str:
         return "Token(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class BilledToken(Token):
+    """A token of Google's and the project that is charged, where a bucket wants whoever asks to pay."""
+
+    project: str
+
+    def __repr__(self) -> str:
+        return f"BilledToken(***, {self.project!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleLogin:
+    """A log-in at Google: google-auth, which alone knows what is in it, has tokens for it that live for an hour."""
+
+    token: Callable[[], tuple[Token, float]] = field(repr=False)
+    """Asks for one; with it, until when it is good, in seconds since 1970. Raises: Refused, Retryable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,7 @@ Typed = Login | Token | ApiKey
 """What a person types, or a vault's command prints."""
 Secret = Login | Token | AccessKey
 """What can be sent along with a request, or sign it."""
-Kept = Secret | ApiKey | RefreshToken
+Kept = Secret | ApiKey | RefreshToken | GoogleLogin
 """What can be found."""
 T = TypeVar("T", bound=Kept)
 
@@ -141,6 +159,8 @@ def sound(secret: T) -> T:
         case AccessKey(identifier, key, session):
             wrong = not all(map(_visible, (identifier, key, session or "none")))
             expected = "expected AWS keys, without spaces"
+        case GoogleLogin():
+            wrong, expected = False, ""
     if wrong:
         raise ValueError(expected)
     return secret

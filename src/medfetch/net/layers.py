@@ -19,6 +19,7 @@ from medfetch.credentials import Secret
 from medfetch.credentials.guard import redacted
 from medfetch.errors import Refused, Retryable
 from medfetch.hosts import Hosts, Slot, host_of
+from medfetch.net.billing import billed
 from medfetch.net.http import PROXY_LOGIN, Answer, Receiver
 from medfetch.types import Link, Request, Traits
 
@@ -61,7 +62,8 @@ class Authorized:
 
     def get(self, request: Request, receiver: Receiver) -> Answer:
         secret = self._secret(request.credential, request.url) if request.credential else None
-        return self._client.get(request.url, request.headers, receiver, secret=secret, patience=self._patience)
+        url = billed(request.url, secret)
+        return self._client.get(url, request.headers, receiver, secret=secret, patience=self._patience)
 
 
 class Linked:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.credentials import BY_AWS, ApiKey, RefreshToken, Secret
+from medfetch.credentials import BY_AWS, ApiKey, GoogleLogin, RefreshToken, Secret
 from medfetch.errors import Refused
 from medfetch.hosts import host_of
 from medfetch.net.exchange import Post, exchanged
@@ -75,6 +75,9 @@ class Secrets:
         found = credentials.find(name, self._settings)
         if found is None:
             raise Refused(f"{host} wants a log-in and {name} is not there", hint=f"run: medfetch login {name}")
+        if isinstance(found, GoogleLogin):
+            granted, until = found.token()
+            return _Kept(granted, until - EARLY)
         if not isinstance(found, ApiKey | RefreshToken):
             return _Kept(found, time.time() + KEPT)
         token, until = exchanged(found, self._base(kind, own) or f"https://{host}", self._post)

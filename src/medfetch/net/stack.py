@@ -14,6 +14,7 @@ from medfetch.credentials import AccessKey, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
+from medfetch.net.billing import billed
 from medfetch.net.http import Curl
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
@@ -178,6 +179,7 @@ def _auth(secret: Secret | None) -> Callable[[Any], Any]:
 
     def authorize(request: Any) -> Any:
         if isinstance(secret, Token):
+            request.url = billed(request.url, secret)
             request.headers["Authorization"] = f"Bearer {secret.value}"
         elif isinstance(secret, AccessKey):
             # A space in a query is written as in forms; the signature is of the other spelling.

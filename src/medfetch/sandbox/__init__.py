@@ -20,6 +20,7 @@ from medfetch.sandbox import examples
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
@@ -127,6 +128,11 @@ class Sandbox:
         return self._hosts.gen3
 
     @property
+    def gcs(self) -> Gcs:
+        """Google's buckets, which can be closed to all but one account."""
+        return self._hosts.gcs
+
+    @property
     def s3(self) -> Store:
         """Amazon's buckets, which can be closed to all but some."""
         return self._hosts.s3
@@ -164,9 +170,9 @@ class Sandbox:
         self._faults.clear()
 
     def put(self, address: str, data: bytes | None = None, *, size: int | None = None) -> bytes:
-        """Has a file at ``https://host/path`` (under ``/http``) or ``s3://bucket/key``; returns its bytes.
+        """Has a file at ``https://host/path`` (under ``/http``), ``s3://bucket/key`` or ``gs://bucket/name``.
 
-        Without ``data`` it is ``size`` bytes that depend on nothing but the address.
+        Returns its bytes. Without ``data`` it is ``size`` bytes that depend on nothing but the address.
         """
         content = Content.noise(size or 0, address) if data is None else Content.of(data)
         self._hosts.shelf.put(address, content)

@@ -3,6 +3,7 @@
 It must not know sockets.
 
     /s3/<bucket>, /gcs/<bucket>              Amazon S3 and Google's storage
+    /google-storage                          Google's storage by its JSON API; also its tokens
     /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
     /hf                                      the Hugging Face Hub and the storage that it leads to
     /physionet                               PhysioNet
@@ -27,6 +28,7 @@ from medfetch.sandbox import grand_challenge, hf, kaggle, physionet, redivis, sy
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
@@ -39,7 +41,8 @@ from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.synapse import Synapse
 
 ENDPOINTS = {
-    "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
+    "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "gcs": "google-storage",
+    "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
     "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse", "redivis": "redivis/api/v1",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
@@ -72,12 +75,14 @@ class Hosts:
         self.hub = Hub()
         self.physionet = PhysioNet(self.shelf)
         self.s3 = Store(archive, self.shelf, google=False)
+        self.gcs = Gcs(self.shelf)
         self._faults = faults
         self._record = record
         nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
         self._answers: dict[str, Callable[[Request, str], Answer]] = {
             "s3": self.s3.answer,
             "gcs": Store(archive, self.shelf, google=True).answer,
+            "google-storage": self.gcs.answer,
             "nbia": self.nbia.answer,
             "nlst": nlst.answer,
             "nbia-api": lambda request, path: self.nbia.answer(request, f"nbia-api/{path}"),

@@ -15,15 +15,15 @@ from medfetch.sandbox.messages import Answer, Request, text
 
 
 class Shelf:
-    """Files by address: ``https://host/path`` or ``s3://bucket/key``."""
+    """Files by address: ``https://host/path``, ``s3://bucket/key`` or ``gs://bucket/name``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._files: dict[str, Content] = {}
 
     def put(self, address: str, content: Content) -> None:
-        if urlsplit(address).scheme not in ("http", "https", "s3"):
-            raise ValueError(f"expected https://host/path or s3://bucket/key, not {address!r}")
+        if urlsplit(address).scheme not in ("http", "https", "s3", "gs"):
+            raise ValueError(f"expected https://host/path, s3://bucket/key or gs://bucket/name, not {address!r}")
         with self._lock:
             self._files[_normal(address)] = content
 

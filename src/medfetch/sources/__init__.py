@@ -108,6 +108,7 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 
 
 BUILTIN = {
+    "gcs": "medfetch.sources.gcs:Gcs",
     "gen3": "medfetch.sources.gen3:Gen3",
     "grand-challenge": "medfetch.sources.grand_challenge:GrandChallenge",
     "hf": "medfetch.sources.hf:HuggingFace",

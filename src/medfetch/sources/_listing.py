@@ -5,6 +5,7 @@ It must not know what the objects are, nor who may list them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 
 from medfetch.errors import Refused, Retryable
 from medfetch.sources import Net
-from medfetch.types import Checksum
+from medfetch.types import Checksum, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ def bucket_address(endpoint: str, bucket: str) -> str:
 def object_address(bucket_address: str, key: str) -> str:
     """Where an object is. All but letters, digits and ``-._~/`` is percent-encoded: a bare ``+`` means a space."""
     return f"{bucket_address}/{quote(key, safe='/')}"
+
+
+def narrowed(prefix: str, folder: str, selection: Selection) -> str:
+    """A longer prefix, where every path that is asked for begins in the same way."""
+    patterns = selection.facets.get("path", ())
+    literals = [re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in patterns]
+    begins = folder + os.path.commonprefix(literals)  # noqa: RUF071 - keys are strings, and so are their prefixes
+    return begins if begins.startswith(prefix) else prefix
 
 
 def list_objects(net: Net, address: str, prefix: str, credential: str | None = None) -> Iterator[Object]:

@@ -6,7 +6,6 @@ account's keys, nor how requests are signed.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from medfetch.sources._listing import (
     WrongRegion,
     bucket_address,
     list_objects,
+    narrowed,
     object_address,
     published_md5,
 )
@@ -64,7 +64,7 @@ class S3:
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[RemoteFile]:
         way, prefix = _way(locator, net)
         folder = prefix[: prefix.rfind("/") + 1]
-        begun = _begun(way, net, _narrow(prefix, folder, selection))
+        begun = _begun(way, net, narrowed(prefix, folder, selection))
         if isinstance(begun, Verdict):
             raise closed(begun, f"s3-{way.bucket}")
         way, objects = begun
@@ -186,14 +186,6 @@ def _address(net: Net, bucket: str, region: str | None) -> str:
 
 
 # -- keys and paths -------------------------------------------------------------------------------------------------
-
-
-def _narrow(prefix: str, folder: str, selection: Selection) -> str:
-    """A longer prefix, where every path that is asked for begins in the same way."""
-    patterns = selection.facets.get("path", ())
-    literals = [re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in patterns]
-    begins = folder + os.path.commonprefix(literals)  # noqa: RUF071 - keys are strings, and so are their prefixes
-    return begins if begins.startswith(prefix) else prefix
 
 
 def _path(key: str, folder: str, bucket: str) -> str:
