@@ -276,3 +276,12 @@ def endless(status: str, *headers: str, block: bytes = b"\xa5" * BLOCK) -> Scrip
             yield block
 
     return script
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(3000):
+        if met():
+            return
+        pause.wait(0.01)
+    raise AssertionError("not within half a minute")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Asked, Pause, Reset, Script, Server, Step, chunked, cut, redirect, reply, serve
+from servers import Asked, Pause, Reset, Script, Server, Step, chunked, cut, redirect, reply, serve, wait_until
 from test_transfer import (
     BODY,
     ETAG,
@@ -598,15 +598,6 @@ def test_helpers_go_on_while_the_one_that_leads_fails(bench: Ranged, server: Ser
     bench.at_said = lambda: wait_until(lambda: "bytes=1450000-1499999" in [span for span, _ in ranges(server.asked)])
     bench.check_whole(bench.fetch(sized(url), getter=getter), Assurance.SIZE_ONLY)
     assert server.sent("/f") == SIZE
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(3000):
-        if met():
-            return
-        pause.wait(0.01)
-    raise AssertionError("not within half a minute")
 
 
 def test_more_connections_than_a_host_bears(bench: Ranged, server: Server) -> None:
