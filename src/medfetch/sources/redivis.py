@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
 from medfetch.sources import Net
+from medfetch.sources._answers import told
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component, relative
@@ -179,13 +180,7 @@ class _Api:
 
     def _ask(self, path: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         answer = self._net.get(f"{self._base}/{path}", query, credential=self._credential())
-        try:
-            told = answer.json()
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise Retryable(f"Redivis did not describe {self.reference}")
-        return told
+        return told(answer, f"Redivis, asked for {self.reference},")
 
     def _credential(self) -> str | None:
         """Without a token Redivis shows what is public."""
