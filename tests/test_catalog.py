@@ -775,7 +775,7 @@ def test_searching_for_a_word_of_no_vocabulary(filters: dict[str, str], message:
 
 
 def test_searching_includes_ones_own_recipes(full: Path) -> None:
-    assert [recipe.origin for recipe in catalog.search("sample", extra=[full.parent])] == [str(full)]
+    assert str(full) in [recipe.origin for recipe in catalog.search("sample", extra=[full.parent])]
 
 
 def test_searching_names_the_recipe_that_is_broken(directory: Path) -> None:

@@ -122,7 +122,8 @@ def test_editions_of_brats_have_terms_of_their_own() -> None:
         ("brats-2024", "syn59059776", "brats-2024-terms"),
     ):
         assert set(steps(name)) == {"synapse-account", "synapse-token", terms}
-        assert [dict(route.locator) for route in routes(name)] == [sources.get("synapse").locate(key)]
+        taken = [dict(route.locator) for route in routes(name) if route.source == "synapse"]
+        assert taken == [sources.get("synapse").locate(key)]
 
 
 def test_stanford_aimi_wants_membership_once_and_an_agreement_for_each() -> None:
