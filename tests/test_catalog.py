@@ -199,7 +199,7 @@ WRONG = {
                 37,
                 "routes[0].key",
                 "unknown field 'key'",
-                "known: bucket, note, prefix, region, requester_pays, requires, source, third_party",
+                "known: bucket, note, prefix, region, requester_pays, requires, source, third_party, unpack",
             ),
         ],
     ),

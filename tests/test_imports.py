@@ -23,6 +23,7 @@ MAY = {
     # The data, the errors and the smallest helpers stand on their own …
     "types": [],
     "errors": [],
+    "archives": ["patterns", "types"],
     "leases": [],
     "patterns": [],
     "progress": [],
@@ -40,7 +41,7 @@ MAY = {
     # … secrets are found without knowing what they are for …
     "credentials": ["config", "credentials", "errors"],
     # … a source translates, and touches the network only through the Net that it is handed …
-    "sources": ["errors", "types", "checksum", "patterns", "sources"],
+    "sources": ["archives", "errors", "types", "checksum", "patterns", "sources"],
     "unpack": ["errors", "types", "checksum", "dicom", "patterns", "unpack"],
     # … and the sandbox shares no code with what is tried out against it.
     "sandbox": ["config", "errors", "sandbox"],

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from medfetch import names, recipe_check
+from medfetch import archives, names, recipe_check
 from medfetch.config import parse_size
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.recipe_check import REQUIREMENTS, Problem
@@ -21,7 +21,7 @@ from medfetch.recipe_schema import schema, suggestion
 from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
 from medfetch.yaml_marks import read
 
-ROUTE_FIELDS = {"source", "requires", "third_party", "note"}
+ROUTE_FIELDS = {"source", "requires", "third_party", "note", "unpack"}
 """What a route has besides its source's own words."""
 
 
@@ -266,6 +266,7 @@ def _part(name: str, data: Mapping[str, Any], shared: Mapping[str, Mapping[str, 
                 locator={key: value for key, value in route.items() if key not in ROUTE_FIELDS},
                 requires=_requirements(route.get("requires", ()), shared),
                 third_party=route.get("third_party", False),
+                unpack=archives.read(route.get("unpack", False)),
             )
             for route in data.get("routes", ())
         ),

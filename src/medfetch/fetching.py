@@ -162,6 +162,9 @@ class Fetching:
         wanted = {"series": (entry.facets["series"],)} if "series" in entry.facets else {}
         for other in source.resolve(route["locator"], net, Selection(facets=wanted)):
             if other.path == entry.path:
+                # What becomes of the archives that a source lists was decided when it was planned.
+                if isinstance(other, RemoteFile) and isinstance(entry, RemoteFile) and not other.unpack:
+                    return replace(other, unpack=entry.unpack)
                 return other
         raise MedfetchError(f"{route['source']} does not have {entry.path}")
 

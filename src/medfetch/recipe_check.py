@@ -139,6 +139,10 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
             if route["source"] not in known_sources:
                 yield _unknown((*where, "source"), "source", route["source"], known_sources)
             yield from _requirement_findings(route.get("requires", []), (*where, "requires"), known)
+            for number, each in enumerate(route["unpack"] if isinstance(route.get("unpack"), list) else ()):
+                if each.get("into", ".") != "." and (reason := unsafe(each["into"])):
+                    field = (*where, "unpack", number, "into")
+                    yield Finding(field, f"the folder {each['into']!r} {reason}", RELATIVE)
             if route["source"] in ("http", "links"):
                 yield from _file_findings(route["files"], (*where, "files"), name, owners)
 

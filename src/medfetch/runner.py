@@ -20,6 +20,7 @@ from typing import Any
 
 from medfetch import (
     admission,
+    archives,
     cache,
     connections,
     doors,
@@ -241,7 +242,8 @@ def _entries(
                 net = ApiNet(settings, source.traits, hosts, stop, _teller(display, part))
                 count = 0
                 try:
-                    for entry in source.resolve(ways[0].locator, net, wish.selection):
+                    listed = source.resolve(ways[0].locator, net, wish.selection)
+                    for entry in archives.unpacking(listed, ways[0].unpack):
                         count += 1
                         yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:

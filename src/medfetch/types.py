@@ -78,6 +78,18 @@ class Route:
     """The source's own words, validated by the recipe schema and by that source."""
     requires: tuple[Requirement, ...] = ()
     third_party: bool = False
+    unpack: tuple[Unpacking, ...] = ()
+    """Of a source that lists files: which archives among them are unpacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacking:
+    """Archives of a route that are to be unpacked."""
+
+    path: str = "*"
+    """A pattern of files or folders."""
+    into: str | None = None
+    """The folder that receives the members, empty for the dataset's own; None: the one that each archive is in."""
 
 
 @dataclass(frozen=True, slots=True)

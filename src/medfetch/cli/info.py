@@ -63,5 +63,12 @@ def _part(part: Part) -> str:
     told += [human(part.size)] if part.size else []
     ways = ", then ".join(route.source for route in part.routes)
     told += [f"by {ways}" if ways else "no route by program"]
+    told += [f"checksums by {who}" for who in _reckoners(part)]
     told += [] if part.default else ["only with --part"]
     return f"{part.name}: {', '.join(told)}"
+
+
+def _reckoners(part: Part) -> list[str]:
+    """Who computed the checksums of a part's files, where that was not the publisher."""
+    files = (file for route in part.routes for file in route.locator.get("files", ()))
+    return list(dict.fromkeys(file["checksums_by"] for file in files if "checksums_by" in file))

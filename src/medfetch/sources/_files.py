@@ -9,21 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from medfetch import checksum
+from medfetch import archives, checksum
 from medfetch.errors import RecipeError
-from medfetch.sources._locator import only
+from medfetch.sources._locator import only, text
 from medfetch.sources._paths import relative
 from medfetch.types import Checksum, Unpack
 
-ARCHIVES = {
-    ".zip": "zip",
-    ".tar": "tar",
-    ".tar.gz": "tar",
-    ".tgz": "tar",
-    ".tar.bz2": "tar",
-    ".tar.xz": "tar",
-    ".7z": "7z",
-}
+CHECKSUMS = {"checksums_by", *checksum.HEX_LENGTH}
+"""The fields of a file's checksums."""
 SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[kMGTP]?B")
 
 
@@ -58,6 +51,8 @@ def size(item: Mapping[str, Any], where: str) -> int | None:
 
 
 def checksums(item: Mapping[str, Any], where: str) -> tuple[Checksum, ...]:
+    """Those of a file; ``checksums_by``, whoever computed them, is for readers. Raises: RecipeError."""
+    text(item, "checksums_by", where)
     found = []
     for algorithm in checksum.HEX_LENGTH:
         if algorithm in item:
@@ -76,9 +71,10 @@ def unpack(item: Mapping[str, Any], path: str, split: bool, where: str) -> Unpac
         if split:
             raise RecipeError("the pieces of a split zip do not join to a zip: add `unpack: true`", at=where)
         return None
-    kind = next((kind for suffix, kind in ARCHIVES.items() if path.lower().endswith(suffix)), None)
+    kind = archives.kind(path)
     if kind is None:
-        raise RecipeError(f"{path!r} is no archive to unpack; known: {', '.join(ARCHIVES)}", at=f"{where}.unpack")
+        known = ", ".join(archives.KINDS)
+        raise RecipeError(f"{path!r} is no archive to unpack; known: {known}", at=f"{where}.unpack")
     if wanted is True:
         into = path.rpartition("/")[0]
     elif isinstance(wanted, Mapping) and set(wanted) == {"into"} and isinstance(wanted["into"], str):

@@ -18,7 +18,7 @@ from medfetch.sources._paths import component
 from medfetch.types import Checksum, RemoteFile, Selection, Traits
 
 PIECE_FIELDS = {"url", "size", *checksum.HEX_LENGTH}
-FILE_FIELDS = PIECE_FIELDS | {"path", "pieces", "unpack", "auth", "range"}
+FILE_FIELDS = PIECE_FIELDS | {"path", "pieces", "unpack", "auth", "range", "checksums_by"}
 HOST_CONNECTIONS = {"zenodo.org": 2}
 """Zenodo blocked sites with eight connections, and some with four; two were fine (karel-brinda/Phylign#236)."""
 NUMBER = re.compile(r"\{n(?::0([1-9])d)?\}")
@@ -29,7 +29,8 @@ class Http:
     """Locator: ``files``, a list of:
 
     - ``path``: where it goes; ``url``: an address or a list of mirrors, best first
-    - ``md5``, ``sha1``, ``sha256``, ``sha512``; ``size``: bytes. A size in words (``9.95 GB``) is for readers: nothing
+    - ``md5``, ``sha1``, ``sha256``, ``sha512``, and ``checksums_by``: who computed them, where that was not the
+      publisher; ``size``: bytes. A size in words (``9.95 GB``) is for readers: nothing
       can be verified by it
     - ``unpack``: ``true``, or ``{into: folder}``; the kind of archive is told by the path
     - ``pieces``, in place of ``url``: addresses with their own checksums and sizes, joined in that order. Those of a

@@ -10,13 +10,12 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
-from medfetch import checksum
 from medfetch.errors import RecipeError, Refused, UsageProblem
 from medfetch.sources import Net, _files
 from medfetch.sources._locator import only, text
 from medfetch.types import Link, Mailed, RemoteFile, Selection, Traits
 
-FILE_FIELDS = {"path", "match", "size", "unpack", *checksum.HEX_LENGTH}
+FILE_FIELDS = {"path", "match", "size", "unpack", *_files.CHECKSUMS}
 
 
 class Links:
@@ -24,7 +23,7 @@ class Links:
 
     - ``path``: where it goes
     - ``match``: a shell pattern for the file's name in the link, where it is not the last part of ``path``
-    - ``md5``, ``sha1``, ``sha256``, ``sha512``; ``size``; ``unpack``: as of ``http``
+    - ``md5``, ``sha1``, ``sha256``, ``sha512``, ``checksums_by``; ``size``; ``unpack``: as of ``http``
 
     A file's address is ``asked_at`` with its pattern behind ``#``, a name that outlives every link.
     """
