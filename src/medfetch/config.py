@@ -15,7 +15,6 @@ from typing import Any
 
 import certifi
 import platformdirs
-import yaml
 
 from medfetch import __version__
 from medfetch.errors import UsageProblem
@@ -138,6 +137,9 @@ def load(**flags: Any) -> Settings:
 def _from_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    # Imported here because every worker process imports this module, and few people have such a file.
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -20,7 +20,10 @@ FAR, LEAP = 0.03, 8
 for what could be measured before that would only tell the same."""
 BUSY = 0.5
 """Of one processor's time; a process that needs more for what it has would only be slowed by further connections."""
-SHORTEST, LONGEST = 0.25, 5.0
+STRIDE = 4
+"""So many times as many at most at the first step, where this process has time for them: each of a host's connections
+may be slow. Later steps double."""
+SHORTEST, LONGEST = 0.2, 5.0
 """Seconds for which a rate is measured."""
 HOLD, LONGEST_HOLD = 5.0, 60.0
 """Seconds until the next try after a step that was of no use; doubled each time."""
@@ -83,23 +86,27 @@ class Connections:
             if now >= self._settled:
                 self._since, self._from, self._spent = now, self._bytes, time.process_time()
         elif (lasted := now - self._since) >= min(LONGEST, max(SHORTEST, 2 * self._slowest)):
-            crowded = time.process_time() - self._spent > BUSY * lasted
-            self._decide(now, (self._bytes - self._from) / lasted, crowded)
+            effort = (time.process_time() - self._spent) / lasted
+            self._decide(now, (self._bytes - self._from) / lasted, effort)
         return self.allowed
 
     def _measure(self, now: float) -> None:
         self._since = None
         self._settled = now + min(LONGEST, self._slowest)
 
-    def _decide(self, now: float, rate: float, crowded: bool) -> None:
-        self._new = False
+    def _decide(self, now: float, rate: float, effort: float) -> None:
+        """``effort``: of one processor's time, what this process took for that rate."""
         before, old = self._before or (self.allowed, 0.0)
-        if crowded or rate < old * (1 + WORTH * (self.allowed / before - 1)):
-            self.allowed, self._before, self._factor = before, None, 1.25
+        if effort > BUSY or rate < old * (1 + WORTH * (self.allowed / before - 1)):
+            # As many as would have brought this much.
+            enough = before if effort > BUSY else int(before * rate / old)
+            self.allowed, self._before, self._factor = max(before, min(enough, self.allowed)), None, 1.25
             self._held_until, self._hold = now + self._hold, min(LONGEST_HOLD, 2 * self._hold)
         else:
-            more = min(self._most, max(self.allowed + 1, int(self.allowed * self._factor)))
+            factor = max(self._factor, min(STRIDE, BUSY / max(effort, 0.01))) if self._new else self._factor
+            more = min(self._most, max(self.allowed + 1, int(self.allowed * factor)))
             self._before = (self.allowed, rate) if more > self.allowed else None
             self.allowed = more
+        self._new = False
         self._slowest *= 0.5
         self._measure(now)

@@ -89,6 +89,8 @@ class Host:
         self._closed = False
         self._next_try = 0.0
         """When the disk may be asked for a slot again."""
+        self._next_number = 0
+        """Of the slot that is tried first."""
         self._next_look = 0.0
         self._paused_until = 0.0
         self._others_hungry_until = 0.0
@@ -119,10 +121,13 @@ class Host:
             if now < self._next_try:
                 return None
             self._next_try = now + POLL
-        for number in range(limit):
+        # From where one was found last: all before it are taken, and each look costs a millisecond.
+        first = self._next_number
+        for number in (*range(first, limit), *range(min(first, limit))):
             if lease := leases.take(self._home / f"slot-{number}"):
                 with self._changed:
                     self._held += 1
+                    self._next_number = number + 1
                     # There may be more: the next one need not wait to look.
                     self._next_try = 0
                     self._changed.notify()

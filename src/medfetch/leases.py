@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 HEARTBEAT = 15.0
@@ -24,6 +25,7 @@ MOMENT = 5.0
 """Seconds after which whoever was writing a lease, or clearing one away, must have been killed at it."""
 
 
+@cache
 def _machine() -> str:
     """Tells machines (and containers, whose process numbers mean nothing to each other) apart."""
     parts = [platform.node()]

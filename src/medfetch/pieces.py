@@ -19,7 +19,7 @@ from typing import Any
 
 from medfetch.cache import boot, disk_errors
 
-PIECE = 8 << 20
+PIECE = 2 << 20
 """Bytes."""
 HEAD = 4096
 """Bytes of the head."""

@@ -26,8 +26,8 @@ from medfetch.types import Entry, Group, Recipe, Route, Selection
 
 SHARD_FILES = 20_000
 SHARD_BYTES = 20 * 10**9
-FIRST_SHARDS, SMALLEST = 8, 64
-"""So many shards are a sixty-fourth of that, so many a thirty-second and so on. They are worked off in the opposite
+FIRST_SHARDS, SMALLEST = 4, 512
+"""So many shards are a 512th of that, so many a 256th and so on. They are worked off in the opposite
 order: the last ones, at which one process works while others have nothing left to do, are a small part of the plan."""
 LONGEST_NAME = 255
 """Bytes of one path component on the usual file systems (NAME_MAX)."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SEGMENTS_FROM = 64 << 20
 """Bytes from which a file is fetched in several ranges."""
-FIRST_PIECES, MOST_PIECES, SPAN = 1, 8, 1.0
+FIRST_PIECES, MOST_PIECES, SPAN = 4, 32, 1.0
 """Pieces of the first request, and of one at the most, and seconds that it should take: more than one, because each
 request costs a round trip; no more, because who comes later can take nothing of it over."""
 HELP_AGAIN = 5.0

@@ -26,9 +26,10 @@ from medfetch.progress import Event, Reporter
 from medfetch.shard import Active, OpenShard, ShardJob, open_shard
 from medfetch.types import Group, RemoteFile
 
-AHEAD = 8
-"""Tasks that wait for each connection before further entries are taken up."""
-LOOK, SHORT = 0.1, 0.02
+AHEAD, LEAST = 2, 32
+"""Tasks that wait for each connection, and in all, before further entries are taken up: what one process has taken up no
+other can do when it is through."""
+LOOK, SHORT = 0.05, 0.02
 """Seconds between two looks at what the threads have done; likewise, while there is something else to be waited for."""
 LEASE = 0.5
 """Seconds between two looks for a lease that another process holds."""
@@ -141,7 +142,7 @@ class _Work:
 
     def _refill(self) -> None:
         """Takes up further entries while there is little to fetch, and hands out what is ready."""
-        most = AHEAD * self.pool.allowed
+        most = max(LEAST, AHEAD * self.pool.allowed)
         for shard in self.shards:
             while not shard.exhausted and len(self.ready) + len(self.plain) + self.pool.waiting < most:
                 for active in shard.take_up(most):
@@ -171,7 +172,7 @@ class _Work:
     def _wait(self) -> None:
         """Waits a moment for what comes of all that is under way."""
         if self.together:
-            self.together.turn(SHORT if self.pool.at_work else LOOK)
+            self.together.turn(SHORT if self.pool.at_work else LOOK, self._begin)
             self.results += self.pool.take(0)
         else:
             self.results += self.pool.take(LOOK if self.under_way else SHORT)

@@ -284,6 +284,10 @@ class Crowd:
         self._holding = any(client.holds for client in self._at_work.values())
         return through + [(self._leave(handle), None) for handle in bad]
 
+    def perform(self) -> None:
+        """Sends what was added; nobody waits, and nothing is passed on."""
+        self._multi.perform()
+
     def drop(self) -> list[Curl]:
         """Breaks off what is under way; the handles."""
         return [self._leave(handle) for handle in list(self._at_work)]

@@ -54,8 +54,13 @@ class Together:
         self._crowd.add(client)
         return True
 
-    def turn(self, seconds: float) -> None:
-        """Waits at most so long for bytes, passes them on, and tells of the requests that are through."""
+    def turn(self, seconds: float, refill: Callable[[], None]) -> None:
+        """Waits at most so long for bytes, passes them on, and tells of the requests that are through.
+
+        ``refill`` may start others, which are on their way before anybody is told: what is done with a response must
+        not keep the host waiting.
+        """
+        through: list[tuple[Callable[[End], None], End]] = []
         for client, failure in self._crowd.turn(seconds):
             started = self._started.pop(client)
             try:
@@ -72,7 +77,12 @@ class Together:
                 if log.isEnabledFor(logging.DEBUG):
                     log.debug("GET %s: %d in %.3f s", shown(started.url), answer.status, time.monotonic() - started.at)
             started.host.give(started.slot)
-            started.done(end)
+            through.append((started.done, end))
+            refill()
+        if through:
+            self._crowd.perform()
+        for done, end in through:
+            done(end)
 
     def close(self) -> None:
         """Breaks off what is under way: as if the process were stopped."""
