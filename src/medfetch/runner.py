@@ -314,7 +314,10 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
             ledger.count(made.token, made.shards)
             ledger.totals()
             parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-            return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
+            written = receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
+            # Before the last sync begins: whoever then changes a folder may have to wait for it.
+            ledger.close()
+            return written
 
 
 def _read_only(made: Plan) -> dict[str, Any] | None:
