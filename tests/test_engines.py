@@ -27,7 +27,7 @@ def box() -> Iterator[Sandbox]:
 def test_workers_may_die_often_as_long_as_work_gets_done(run: Run, home: Path, box: Sandbox, cache: Path) -> None:
     (home / "sitecustomize.py").write_text(FEW_DEATHS)
     folder = cache / COLLECTION / "current"
-    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", PYTHONPATH=str(home))
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", PYTHONPATH=str(home), MEDFETCH_PROCESSES="1")
     killed: list[int] = []
     for number in range(4):
         files = len(list(folder.glob("LIDC*/*/*/*.dcm")))
@@ -52,7 +52,7 @@ def test_workers_that_only_die_end_the_run(run: Run, home: Path) -> None:
 
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end(run: Run, box: Sandbox) -> None:
-    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json")
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_PROCESSES="1")
     until(lambda: box.stats.data_bytes > 500_000, "some bytes")
     (worker,) = children(process)
     os.kill(worker, signal.SIGSTOP)
