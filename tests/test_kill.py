@@ -104,7 +104,8 @@ def test_killed_at_fifty_moments_it_is_as_though_nothing_had_been(run: Run, box:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
 def test_a_signal_saves_and_says_how_to_go_on(run: Run, box: Sandbox, cache: Path, number: int, code: int) -> None:
     arguments = ("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json")
-    process = run.start(*arguments)
+    # One process: what many connections have not read yet when they end is lost.
+    process = run.start(*arguments, MEDFETCH_PROCESSES="1")
     until(lambda: box.stats.data_bytes > 1_500_000, "some bytes")
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -136,7 +137,7 @@ def test_a_signal_does_not_wait_for_a_silent_host(run: Run, box: Sandbox) -> Non
 
 
 def test_a_killed_worker_is_replaced(run: Run, box: Sandbox, cache: Path) -> None:
-    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_JOBS="4")
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_JOBS="4", MEDFETCH_PROCESSES="1")
     until(lambda: box.stats.data_bytes > 1_000_000, "some bytes")
     (worker,) = children(process)
     os.kill(worker, signal.SIGKILL)
