@@ -104,8 +104,8 @@ def test_killed_at_fifty_moments_it_is_as_though_nothing_had_been(run: Run, box:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
 def test_a_signal_saves_and_says_how_to_go_on(run: Run, box: Sandbox, cache: Path, number: int, code: int) -> None:
     arguments = ("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json")
-    # One process: what many connections have not read yet when they end is lost.
-    process = run.start(*arguments, MEDFETCH_PROCESSES="1")
+    # What many connections have not read yet when they end is lost.
+    process = run.start(*arguments, MEDFETCH_JOBS="4")
     until(lambda: box.stats.data_bytes > 1_500_000, "some bytes")
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate(timeout=60)
