@@ -51,7 +51,6 @@ class Workload:
 SMALL = Shape(20_000, 60 * KIB, 600 * KIB)
 MEDIUM = Shape(300, 16 * MIB, 16 * MIB)
 LARGE = Shape(1, 4096 * MIB, 4096 * MIB)
-THROTTLED = Shape(1, 512 * MIB, 512 * MIB)
 FAR = Shape(4_000, 60 * KIB, 600 * KIB)
 RATE = 8 * MIB
 DELAY = 0.025
@@ -71,9 +70,9 @@ WORKLOADS = {
                  limit_connections=1, goals=(Goal("rclone", 1.0), Goal("limit", 0.85), Goal("aria2 sha256", 1 / 4.5))),
         Workload("tls-large", "one file of 4 GiB, over TLS", LARGE, ("limit", "rclone", "curl", "s5cmd", *ARIA2),
                  tls=True, limit_connections=1, goals=(Goal("rclone", 1.05),)),
-        Workload("throttled", "one file of 512 MiB at 8 MiB/s a connection", THROTTLED, ("rclone", *ARIA2),
+        Workload("throttled", "one file of 4 GiB at 8 MiB/s a connection", LARGE, ("rclone", *ARIA2),
                  rate=RATE, goals=(Goal("floor", 1.03),)),
-        Workload("tls-throttled", "one file of 512 MiB at 8 MiB/s a connection, over TLS", THROTTLED,
+        Workload("tls-throttled", "one file of 4 GiB at 8 MiB/s a connection, over TLS", LARGE,
                  ("rclone", *ARIA2), tls=True, rate=RATE, goals=(Goal("floor", 1.03),)),
         Workload("far", "4,000 files of 60–600 KiB, 50 ms away", FAR, ("limit", *PEERS), connections=64,
                  limit_connections=64, delay=DELAY, goals=(Goal("limit", 1.08), Goal("rclone", 0.65))),
