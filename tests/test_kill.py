@@ -137,7 +137,8 @@ def test_a_signal_does_not_wait_for_a_silent_host(run: Run, box: Sandbox) -> Non
 
 
 def test_a_killed_worker_is_replaced(run: Run, box: Sandbox, cache: Path) -> None:
-    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_JOBS="4", MEDFETCH_PROCESSES="1")
+    alone = {"MEDFETCH_PROCESSES": "1", "MEDFETCH_JOBS": "4"}
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", **alone)
     until(lambda: box.stats.data_bytes > 1_000_000, "some bytes")
     (worker,) = children(process)
     os.kill(worker, signal.SIGKILL)

@@ -27,8 +27,8 @@ from medfetch.shard import Active, OpenShard, ShardJob, open_shard
 from medfetch.types import Group, RemoteFile
 
 AHEAD, LEAST = 2, 32
-"""Tasks that wait for each connection, and in all, before further entries are taken up: what one process has taken up no
-other can do when it is through."""
+"""Tasks that wait for each connection, and in all, before further entries are taken up: what one process has taken up
+no other can do when it is through."""
 LOOK, SHORT = 0.05, 0.02
 """Seconds between two looks at what the threads have done; likewise, while there is something else to be waited for."""
 LEASE = 0.5
