@@ -111,7 +111,7 @@ def test_a_plan_streams_back_in_its_order_and_is_cut_into_shards(home: Home) -> 
     many = [group(str(number), files=1000, size=10) for number in range(200)]
     made = build(home, *many)
     assert [entry for _, entry in made.entries()] == many
-    # Four shards each of at most 39 files, 78, 156, … and 10,000, then of 20,000: six times 1, then 2, 5, 10, 20 series.
+    # Four shards each of at most 39 files, 78, 156, … and 10,000, then of 20,000: six times 1, then 2, 5, 10 series.
     assert made.header["shards"] == 9 * 4 + math.ceil((200 - 4 * (6 * 1 + 2 + 5 + 10)) / 20)
     assert made.totals == {
         "series": 200, "files": 200_000, "bytes": 2000, "unknown_sizes": 0, "archive_bytes": 0, "entries": 200,
