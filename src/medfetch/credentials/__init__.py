@@ -30,6 +30,7 @@ from medfetch.credentials.kinds import (
     BilledToken,
     Found,
     GoogleLogin,
+    HeaderToken,
     Kept,
     Login,
     RefreshToken,
@@ -41,13 +42,14 @@ from medfetch.credentials.kinds import (
 from medfetch.errors import UsageProblem
 
 __all__ = [
-    "BY_AWS", "KEEPERS", "KINDS", "AccessKey", "ApiKey", "BilledToken", "GoogleLogin", "Kept", "Login", "RefreshToken",
-    "Secret", "Token", "checked", "find", "where",
+    "BY_AWS", "KEEPERS", "KINDS", "AccessKey", "ApiKey", "BilledToken", "GoogleLogin", "HeaderToken", "Kept", "Login",
+    "RefreshToken", "Secret", "Token", "checked", "find", "where",
 ]  # fmt: skip
 
 KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "aws": aws.look,
     "aws-payer": aws.look_for_payer,
+    "dataverse": tokens.dataverse,
     "gcp": google.look,
     "gcp-payer": google.look_for_payer,
     "gen3": gen3.look,
@@ -55,9 +57,11 @@ KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "hf": hugging_face.look,
     "kaggle": kaggle.look,
     "netrc": netrc.look,
+    "osf": tokens.osf,
     "physionet": tokens.physionet,
     "redivis": tokens.redivis,
     "synapse": synapse.look,
+    "zenodo": tokens.zenodo,
 }
 """By the first part of a name, how the host's own tools look."""
 BY_AWS = ("aws", "aws-payer")
@@ -67,7 +71,7 @@ KEEPERS = {
     **dict.fromkeys(("gcp", "gcp-payer"), ("Google's", "gcloud auth application-default login")),
 }
 """Kinds that their owners' own tools alone keep: whose, and the command that does."""
-BY_HOST = ("gen3", "netrc")
+BY_HOST = ("dataverse", "gen3", "netrc")
 """Kinds of which there is one for each host: ``gen3:HOST``."""
 HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
 """What may stand in a command's arguments and in a file's name."""

@@ -40,6 +40,16 @@ class BilledToken(Token):
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderToken(Token):
+    """A token that its host takes in a header of its own; no client knows that it must not follow a redirect."""
+
+    header: str
+
+    def __repr__(self) -> str:
+        return f"HeaderToken(***, {self.header!r})"
+
+
+@dataclass(frozen=True, slots=True)
 class GoogleLogin:
     """A log-in at Google: google-auth, which alone knows what is in it, has tokens for it that live for an hour."""
 
@@ -102,6 +112,8 @@ class Found:
     where: str
 
 
+HEADERS = {"dataverse": "X-Dataverse-key"}
+"""Kinds whose token is no bearer's, and the header that it goes in."""
 LOGINS = ("netrc", "physionet")
 """Kinds that are a user name and a password; ``kaggle`` is that or a token, ``gen3`` a key, all others a token."""
 
@@ -117,7 +129,7 @@ def from_text(kind: str, text: str) -> Typed:
     user, colon, password = line.partition(":")
     if kind in LOGINS or (kind == "kaggle" and colon):
         return sound(Login(user.strip(), password))
-    return sound(Token(line.strip()))
+    return sound(token(kind, line.strip()))
 
 
 def from_json(kind: str, content: Mapping[str, Any]) -> Typed:
@@ -128,9 +140,13 @@ def from_json(kind: str, content: Mapping[str, Any]) -> Typed:
     if kind == "gen3":
         return sound(ApiKey(str(content.get("api_key", "")), str(content.get("key_id", ""))))
     if "token" in content:
-        return sound(Token(str(content["token"])))
+        return sound(token(kind, str(content["token"])))
     user = content.get("user", content.get("username", ""))
     return sound(Login(str(user), str(content.get("password", content.get("key", "")))))
+
+
+def token(kind: str, value: str) -> Token:
+    return HeaderToken(value, HEADERS[kind]) if kind in HEADERS else Token(value)
 
 
 def as_json(secret: Typed) -> dict[str, str]:

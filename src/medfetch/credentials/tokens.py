@@ -1,23 +1,39 @@
-"""Secrets that their hosts' tools take from the environment: grand-challenge, PhysioNet, Redivis.
+"""Secrets that their hosts' tools take from the environment: Dataverse, grand-challenge, the OSF, PhysioNet, Redivis,
+Zenodo.
 
-Read in gcapi 0.16.1 (client.py), physionet 0.2.0 (api/utils.py) and redivis 0.21.1 (common/auth.py), 2026-11-20.
-It must not know what they are used for.
+Read in gcapi 0.16.1 (client.py), physionet 0.2.0 (api/utils.py) and redivis 0.21.1 (common/auth.py), 2026-11-20;
+osfclient 0.0.5 (cli.py) and the manual of R's package dataverse, 2026-11-29. Zenodo has no client of its own: programs
+around it take ZENODO_TOKEN. It must not know what they are used for.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from medfetch.config import Settings, variable
 from medfetch.credentials import netrc, reading
-from medfetch.credentials.kinds import Found, Login, Token
+from medfetch.credentials.kinds import Found, Login, Token, token
+
+
+def dataverse(host: str, settings: Settings) -> Found | None:
+    """As R's package: a key, and the server that it is for."""
+    value, server = variable("DATAVERSE_KEY"), variable("DATAVERSE_SERVER") or ""
+    if value and (urlsplit(server).hostname or server.rstrip("/")).lower() == host.lower():
+        return Found(token("dataverse", value), "DATAVERSE_KEY")
+    return None
 
 
 def grand_challenge(_: str, settings: Settings) -> Found | None:
     """As gcapi: the token itself, or ``BEARER token``."""
     words = (variable("GRAND_CHALLENGE_AUTHORIZATION") or "").split()
     return Found(Token(words[-1]), "GRAND_CHALLENGE_AUTHORIZATION") if words else None
+
+
+def osf(_: str, settings: Settings) -> Found | None:
+    value = variable("OSF_TOKEN")
+    return Found(Token(value), "OSF_TOKEN") if value else None
 
 
 def physionet(_: str, settings: Settings) -> Found | None:
@@ -38,3 +54,8 @@ def redivis(_: str, settings: Settings) -> Found | None:
     if value and isinstance(until, (int, float)) and until > time.time():
         return Found(Token(str(value)), reading.place(path))
     return None
+
+
+def zenodo(_: str, settings: Settings) -> Found | None:
+    value = variable("ZENODO_TOKEN")
+    return Found(Token(value), "ZENODO_TOKEN") if value else None

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 import pycurl
 
-from medfetch.credentials import AccessKey, Login, Secret, Token
+from medfetch.credentials import AccessKey, HeaderToken, Login, Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable
 from medfetch.hosts import host_of
 from medfetch.net.signing import signed
@@ -178,12 +178,14 @@ class Curl:
         curl = self._curl
         curl.setopt(pycurl.URL, url)
         lines = [f"{name}: {value}" for name, value in headers.items()]
-        if isinstance(secret, Token):
+        if isinstance(secret, HeaderToken):
+            lines.append(f"{secret.header}: {secret.value}")
+        elif isinstance(secret, Token):
             # As a header, for libcurl does not forget what it is told by option; it keeps both from other hosts.
             lines.append(f"Authorization: Bearer {secret.value}")
         elif isinstance(secret, AccessKey):
             lines += [f"{name}: {value}" for name, value in signed(secret, "GET", url, host_of(url)).items()]
-        curl.setopt(pycurl.FOLLOWLOCATION, not isinstance(secret, AccessKey))
+        curl.setopt(pycurl.FOLLOWLOCATION, not isinstance(secret, AccessKey | HeaderToken))
         if lines != self._headers:
             # To pycurl no lines mean that those of the request before stay.
             curl.unsetopt(pycurl.HTTPHEADER)

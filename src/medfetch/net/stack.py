@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
-from medfetch.credentials import AccessKey, Secret, Token, guard
+from medfetch.credentials import AccessKey, HeaderToken, Secret, Token, guard
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
@@ -130,7 +130,7 @@ class ApiNet:
         import requests
 
         secret = self.secret(credential, url) if credential else None
-        if isinstance(secret, AccessKey):
+        if isinstance(secret, AccessKey | HeaderToken):
             arguments = {**arguments, "allow_redirects": False}
         with self._hosts.connection(url, connections(self.traits, url)) as slot:
             session = slot.client(requests.Session, self._session)
@@ -161,6 +161,9 @@ class ApiNet:
             if isinstance(refused, Retryable):
                 refused.after = seconds
             raise refused
+        if "x-amzn-waf-action" in headers:
+            # Amazon's firewall answers 202 without a body to who is to prove in a browser that he is none of us.
+            raise Refused(f"{host_of(url)} wants a browser: it answered {answer.status_code} with a check for robots")
         return answer
 
     def _session(self) -> Any:
@@ -178,7 +181,9 @@ def _auth(secret: Secret | None) -> Callable[[Any], Any]:
     """What requests calls on each request: never None, for then it would look into the netrc file itself."""
 
     def authorize(request: Any) -> Any:
-        if isinstance(secret, Token):
+        if isinstance(secret, HeaderToken):
+            request.headers[secret.header] = secret.value
+        elif isinstance(secret, Token):
             request.url = billed(request.url, secret)
             request.headers["Authorization"] = f"Bearer {secret.value}"
         elif isinstance(secret, AccessKey):

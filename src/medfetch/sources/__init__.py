@@ -108,6 +108,8 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 
 
 BUILTIN = {
+    "dataverse": "medfetch.sources.dataverse:Dataverse",
+    "figshare": "medfetch.sources.figshare:Figshare",
     "gcs": "medfetch.sources.gcs:Gcs",
     "gen3": "medfetch.sources.gen3:Gen3",
     "grand-challenge": "medfetch.sources.grand_challenge:GrandChallenge",
@@ -116,11 +118,14 @@ BUILTIN = {
     "idc": "medfetch.sources.idc:Idc",
     "kaggle": "medfetch.sources.kaggle:Kaggle",
     "links": "medfetch.sources.links:Links",
+    "mendeley": "medfetch.sources.mendeley:Mendeley",
+    "osf": "medfetch.sources.osf:Osf",
     "physionet": "medfetch.sources.physionet:PhysioNet",
     "redivis": "medfetch.sources.redivis:Redivis",
     "s3": "medfetch.sources.s3:S3",
     "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
+    "zenodo": "medfetch.sources.zenodo:Zenodo",
 }
 ENTRY_POINTS = "medfetch.sources"
 

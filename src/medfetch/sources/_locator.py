@@ -42,6 +42,14 @@ def text(locator: Mapping[str, Any], field: str, where: str) -> str | None:
     return values[0] if values else None
 
 
+def number(locator: Mapping[str, Any], field: str, where: str) -> int:
+    """The value of a field that holds a number from 1 on. Raises: RecipeError where it does not, or is absent."""
+    value = locator.get(field)
+    if type(value) is not int or value < 1:
+        raise RecipeError(f"expected a number, not {value!r}", at=f"{where}.{field}")
+    return value
+
+
 def literal(selection: Selection, facet: str) -> tuple[str, ...] | None:
     """The values wanted of a facet; None if any would do, or one is a pattern: a host cannot be asked for those."""
     values = selection.facets.get(facet)
