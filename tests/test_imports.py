@@ -58,6 +58,7 @@ NEVER = {
     "agreements": ["net", "state", "ledger", "catalog", "sources", "runner", "cli"],
     "standing": ["net", "state", "ledger", "catalog", "sources", "doors", "runner", "cli"],
     "admission": ["net", "state", "ledger", "catalog", "sources", "doors", "runner", "cli"],
+    "dois": ["state", "ledger", "transfer", "requirements", "standing", "runner", "cli"],
     "doors": ["state", "ledger", "catalog", "standing", "agreements", "runner", "cli"],
     "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],

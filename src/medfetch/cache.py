@@ -3,6 +3,7 @@
 CACHE/
   CACHEDIR.TAG
   .medfetch/hosts/<host>/            slots and pauses, shared by all processes
+  .medfetch/dois/                    what DOIs stand for, as DataCite has told
   <dataset>/<version>/               the home: whole, verified files …
     .medfetch/
       ledger.sqlite                  … each with size, digest and origin
@@ -87,6 +88,10 @@ def homes(cache: Path) -> Iterator[Home]:
 
 def hosts_folder(cache: Path) -> Path:
     return cache / INNER / "hosts"
+
+
+def dois_folder(cache: Path) -> Path:
+    return cache / INNER / "dois"
 
 
 @dataclass(frozen=True, slots=True)

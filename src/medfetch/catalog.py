@@ -6,7 +6,7 @@ It must not know the network, the cache, or what any single source's locator mea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,23 @@ def find(extra: Iterable[Path] = ()) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def load(name: str, extra: Iterable[Path] = (), *, sha256: str | None = None) -> Recipe:
+def load(
+    name: str, extra: Iterable[Path] = (), *, sha256: str | None = None, resolve: Callable[[str], str] | None = None
+) -> Recipe:
     """The recipe that a name means.
 
-    A name is an id, ``id@version``, ``source:locator``, ``doi:10.…``, an http(s) address (whose content ``sha256``
-    may pin), or the path of a recipe, an NBIA manifest (.tcia), a list of series or of a commons' objects
-    (.csv, .tsv), a manifest of a Gen3 commons (.json) or an s5cmd manifest.
+    A name is an id, ``id@version``, ``source:locator``, ``doi:10.…`` or the same at doi.org, an http(s) address (whose
+    content ``sha256`` may pin), or the path of a recipe, an NBIA manifest (.tcia), a list of series or of a commons'
+    objects (.csv, .tsv), a manifest of a Gen3 commons (.json) or an s5cmd manifest. ``resolve`` is asked for the
+    ``source:locator`` of a DOI that neither a recipe nor its beginning tells.
 
     Raises:
         UsageProblem: there is no such thing; the hint says what was probably meant.
         RecipeError: there is, but it is broken; says where.
     """
     extra = tuple(extra)
+    if not sha256 and (doi := names.doi_of(name)):
+        return _from_doi(doi, extra, resolve)
     if re.match("https?://", name):
         return names.from_address(name, sha256)
     if sha256:
@@ -62,7 +67,7 @@ def load(name: str, extra: Iterable[Path] = (), *, sha256: str | None = None) ->
     if name.startswith("drs://"):
         return names.from_source(f"gen3:{name.removeprefix('drs://')}")
     if name.startswith("doi:"):
-        return _from_doi(name.removeprefix("doi:"), extra)
+        raise UsageProblem(f"{name!r} is no DOI", hint="they look like doi:10.1234/abc")
     # Imported here because looking for third-party sources takes a third of the time of `medfetch list`.
     from medfetch import sources
 
@@ -158,28 +163,51 @@ def _as_error(problem: Problem) -> RecipeError:
     return RecipeError(message, at=f"{problem.file}:{problem.line}:{problem.column}", hint=problem.hint)
 
 
-def _from_doi(doi: str, extra: tuple[Path, ...]) -> Recipe:
-    """A recipe by the DOI that it is cited with or selected by; else one of TCIA (in the IDC index) or PhysioNet."""
-    wanted = doi.casefold()
-    partly: list[str] = []
+def _from_doi(doi: str, extra: tuple[Path, ...], resolve: Callable[[str], str] | None) -> Recipe:
+    """A recipe that is cited with a DOI, or has a route to what it stands for; else what the DOI tells."""
+    wanted, name = doi.casefold(), names.of_doi(doi)
     recipes = search(extra=extra)
     for recipe in recipes:
         if f"doi:{wanted}" in (citation.casefold() for citation in recipe.citations):
             return _load_id(recipe.id, extra)
+    if found := _with_route(recipes, wanted, name, extra):
+        return found
+    if wanted.startswith(names.TCIA_DOI):
+        return names.from_tcia_doi(doi)
+    if name is None and resolve:
+        name = resolve(doi)
+        if found := _with_route(recipes, wanted, name, extra):
+            return found
+    if name is None:
+        raise UsageProblem(f"no recipe has the DOI {doi!r}", hint="DataCite was not asked what it stands for")
+    return names.from_source(name)
+
+
+def _with_route(recipes: Iterable[Recipe], doi: str, name: str | None, extra: tuple[Path, ...]) -> Recipe | None:
+    """The recipe with a route to what a DOI stands for, which is also called ``name``.
+
+    Raises: UsageProblem where that is one of several parts.
+    """
+    from medfetch import sources  # as in load
+
+    source, _, text = (name or "").partition(":")
+    meant = sources.get(source).locate(text) if source in sources.names() else {}
+    partly = []
+    for recipe in recipes:
         for part in recipe.parts:
-            if any(wanted == str(route.locator.get("source_doi")).casefold() for route in part.routes):
+            if any(_leads_to(route, doi, source, meant) for route in part.routes):
+                if len(recipe.parts) == 1:
+                    return _load_id(recipe.id, extra)
                 partly.append(f"{recipe.id} --part {part.name}")
     if partly:
         raise UsageProblem(f"{doi} is a part of a dataset", hint=f"medfetch get {' or '.join(partly)}")
-    if wanted.startswith(names.TCIA_DOI):
-        return names.from_tcia_doi(doi)
-    if wanted.startswith(names.PHYSIONET_DOI):
-        return names.from_source(f"physionet:{doi}")
-    known = sorted(c for recipe in recipes for c in recipe.citations if c.startswith("doi:"))
-    raise UsageProblem(
-        f"no recipe has the DOI {doi!r}",
-        hint=f"known are those of TCIA ({names.TCIA_DOI}…), PhysioNet ({names.PHYSIONET_DOI}…) and {', '.join(known)}",
-    )
+    return None
+
+
+def _leads_to(route: Route, doi: str, source: str, meant: Mapping[str, Any]) -> bool:
+    if doi in (str(route.locator.get(field)).casefold() for field in ("source_doi", "doi")):
+        return True
+    return bool(meant) and route.source == source and meant.items() <= route.locator.items()
 
 
 def _shared_requirements(extra: Iterable[Path]) -> dict[str, Mapping[str, Any]]:

@@ -20,10 +20,20 @@ from medfetch.types import Access, Level, Part, Recipe, Route
 
 MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc", ".json": "gen3"}
 """The source that has what a manifest lists, by the end of the file's name; tables may also be of a Gen3 commons."""
+DOI = re.compile(r"(?:doi:|https?://(?:(?:dx|www)\.)?doi\.org/)(10\.[0-9]{4,9}/\S+)", re.IGNORECASE)
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
-PHYSIONET_DOI = "10.13026/"
-"""What the DOIs of PhysioNet start with."""
+DOIS = {
+    r"10\.13026/.+": r"physionet:\g<0>",
+    r"10\.17605/osf\.io/([a-z0-9]{5})": r"osf:\1",
+    r"10\.17632/([a-z0-9]+)(?:\.([0-9]+))?": r"mendeley:\1/\2",
+    r"10\.18112/openneuro\.(ds[0-9]{6})(?:\.v([0-9.]+))?": r"openneuro:\1@\2",
+    r"10\.5281/zenodo\.([0-9]+)": r"zenodo:\1",
+    r"10\.6084/m9\.figshare\.([0-9]+)(?:\.v([0-9]+))?": r"figshare:\1/\2",
+    r"10\.7303/(syn[0-9]+(?:\.[0-9]+)?)": r"synapse:\1",
+    r"10\.7910/DVN/.+": r"dataverse:dataverse.harvard.edu/\g<0>",
+}
+"""The DOIs that tell whose they are, and what is meant by them there; each repository has a beginning of its own."""
 LONGEST_NAME = 255
 """Bytes of one path component on every common file system."""
 
@@ -42,6 +52,20 @@ def from_source(name: str) -> Recipe:
 def from_tcia_doi(doi: str) -> Recipe:
     """Everything that the IDC index holds under a DOI."""
     return _made_up("idc", f"doi:{doi}", f"doi:{doi}", {"source_doi": doi.lower()})
+
+
+def doi_of(name: str) -> str | None:
+    """The DOI that a name is, as ``doi:10.…`` or as an address of doi.org."""
+    found = DOI.fullmatch(name)
+    return found[1] if found else None
+
+
+def of_doi(doi: str) -> str | None:
+    """The ``source:locator`` that a DOI tells by itself; None where it does not."""
+    for pattern, name in DOIS.items():
+        if found := re.fullmatch(pattern, doi, re.IGNORECASE):
+            return found.expand(name).rstrip("/@")
+    return None
 
 
 def from_address(url: str, sha256: str | None) -> Recipe:

@@ -13,6 +13,7 @@ import pytest
 import responses
 from plain_net import PlainNet
 from requests import PreparedRequest
+from responses.matchers import query_param_matcher
 
 from medfetch import sources
 from medfetch.errors import RecipeError, UsageProblem
@@ -39,6 +40,12 @@ class Case:
 
 
 CASES = {
+    "dataverse": Case(
+        "d.example/10.1234/A@1.0",
+        {"host": "d.example", "doi": "10.1234/A", "version": "1.0"},
+        {"host": "d.example", "doi": "10.1234/A", "version": "latest"},
+    ),
+    "figshare": Case("1/2", {"article": 1, "version": 2}, {"article": "1"}),
     # The archive, then the first pages of its items and of its images.
     "grand-challenge": Case("a", {"archive": "a"}, {"archive": "a/b"}, before=3),
     # The commit, then the first page of its tree.
@@ -62,12 +69,17 @@ CASES = {
         {"asked_at": "https://h.example/", "files": [{"path": "b/a.nii"}, {"path": "a.zip", "unpack": True}]},
         {"asked_at": "https://h.example/", "files": [{"path": "../a"}]},
     ),
+    # The folders, then the files in the first one.
+    "mendeley": Case("abcd1234/2", {"dataset": "abcd1234", "version": 2}, {"dataset": "../x"}, before=2),
+    # What kind of thing it is, then the first page of its files.
+    "osf": Case("abcde", {"project": "abcde"}, {"project": "abcd"}, before=2),
     "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
     # The dataset, the first page of its tables, and the list of the first one's files.
     "redivis": Case("o.d:abcd:v1_0", {"dataset": "o.d:abcd", "version": "v1_0"}, {"dataset": "d"}, before=3),
     "s3": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
     # The folder, the first page of what is in it, and its first file.
     "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
+    "zenodo": Case("3", {"record": 3}, {"record": "3"}),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
 }  # fmt: skip
 
@@ -136,6 +148,33 @@ def redivis(mock: responses.RequestsMock) -> None:
         mock.get(f"{api}/tables/o.d%3Aabcd%3Av1_0.{table}/rows", "\n".join(json.dumps(row) for row in rows))
 
 
+def repositories(mock: responses.RequestsMock) -> None:
+    """Two files each, and where there are folders one of them in one."""
+    data = [{"id": key, "filename": name, "filesize": 3, "md5": key * 32} for key, name in (("1", "a"), ("2", "c"))]
+    rows = [{"label": row["filename"], "dataFile": row, "directoryLabel": "b"} for row in data]
+    mock.get(
+        "https://d.example/api/datasets/:persistentId/versions/1.0", json.dumps({"data": {"files": rows}})
+    )  # fmt: skip
+    rows = [{"id": key, "name": f"{key}.nii", "size": 3, "computed_md5": str(key) * 32} for key in (1, 2)]
+    mock.get("https://api.figshare.com/v2/articles/1/versions/2/files", json.dumps(rows))
+    api = "https://data.mendeley.com/public-api/datasets/abcd1234"
+    mock.get(f"{api}/folders/2", json.dumps([{"id": "f", "name": "folder"}]))
+    for folder in ("root", "f"):
+        details = {"sha256_hash": "0" * 64, "download_url": f"https://data.mendeley.com/public-files/{folder}"}
+        row = {"id": folder, "filename": "a.nii", "size": 3, "content_details": details}
+        mock.get(
+            f"{api}/files", json.dumps([row]), match=[query_param_matcher({"folder_id": folder}, strict_match=False)]
+        )
+    api = "https://api.osf.io/v2"
+    mock.get(f"{api}/guids/abcde/", json.dumps({"data": {"type": "nodes"}}))
+    told = [{"name": "a", "kind": "file", "path": "/1"}, {"name": "b", "kind": "folder", "path": "/2/"}]
+    for place, each in (("/", told), ("/2/", [{"name": "c", "kind": "file", "path": "/3"}])):
+        page = {"data": [{"attributes": row} for row in each], "links": {"next": None}}
+        mock.get(f"{api}/nodes/abcde/files/osfstorage{place}", json.dumps(page))
+    files = [{"key": name, "size": 3, "checksum": f"md5:{digit * 32}"} for name, digit in (("a", "0"), ("b", "1"))]
+    mock.get("https://zenodo.org/api/records/3", json.dumps({"id": 3, "files": files}))
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -153,6 +192,7 @@ def hosts() -> Iterator[None]:
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
         grand_challenge(mock)
         redivis(mock)
+        repositories(mock)
         synapse(mock)
         for each in "ab":
             drs = {"id": each, "name": "same.dcm", "size": 3, "checksums": [{"type": "md5", "checksum": each * 32}]}

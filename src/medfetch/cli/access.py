@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import click
 
-from medfetch import catalog, standing
+from medfetch import catalog, dois, standing
 from medfetch.cli.common import Session, with_session
+from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 from medfetch.standing import Overview, Prospect, Standing
 from medfetch.types import Door, Recipe, Verdict
@@ -36,9 +37,9 @@ def command(
     """Show what has to be requested, where, how long it takes, and which of it is done: each step once, in order."""
     if as_csv + markdown + session.json > 1:
         raise UsageProblem("--json, --csv and --markdown are three formats", hint="choose one of them")
-    recipes = _recipes(session, names, everything)
     verdicts: dict[str, Verdict] = {}
     with session.reaching() as settings:
+        recipes = _recipes(settings, names, everything)
         if check:
             if settings.offline:
                 raise UsageProblem("--check asks the hosts", hint="leave out --offline")
@@ -56,15 +57,14 @@ def command(
     click.echo(_csv(overview) if as_csv else _markdown(overview) if markdown else _text(overview), nl=False)
 
 
-def _recipes(session: Session, names: tuple[str, ...], everything: bool) -> list[Recipe]:
-    extra = session.settings.recipes
+def _recipes(settings: Settings, names: tuple[str, ...], everything: bool) -> list[Recipe]:
     if everything and names:
         raise UsageProblem("--all is all recipes, and some are named, too", hint="leave out one of them")
     if everything:
-        return catalog.search(extra=extra)
+        return catalog.search(extra=settings.recipes)
     if not names:
         raise UsageProblem("no dataset was named", hint="medfetch access --all is about all of them")
-    return [catalog.load(name, extra) for name in names]
+    return [dois.load(name, settings) for name in names]
 
 
 def _content(dataset: Prospect) -> dict[str, object]:

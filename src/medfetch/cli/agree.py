@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import click
 
-from medfetch import agreements, catalog, requirements, standing
+from medfetch import agreements, dois, requirements, standing
 from medfetch.agreements import Agreement
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
@@ -46,7 +46,7 @@ def command(
     if (agreed_on is None) != (person is None):
         raise UsageProblem("--agreed-on and --as go together", hint="who agreed, and on which day")
     session.in_earnest("an agreement")
-    recipe = catalog.load(name, session.settings.recipes)
+    recipe = dois.load(name, session.settings)
     steps = standing.to_declare(recipe, names)
     if not steps:
         session.note(f"{recipe.id}: no step is about terms; --step NAME records another (medfetch access {name})")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from medfetch import catalog, requirements
+from medfetch import dois, requirements
 from medfetch.cli.common import Session, with_session
 from medfetch.progress import human
 from medfetch.types import Part, Recipe
@@ -19,7 +19,7 @@ from medfetch.types import Part, Recipe
 @with_session
 def command(session: Session, name: str) -> None:
     """Show one dataset: what it is, size, licence, parts, requirements, and where each fact was read."""
-    recipe = catalog.load(name, session.settings.recipes)
+    recipe = dois.load(name, session.resting)
     session.out(_content(recipe), "\n".join(_lines(recipe)))
 
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from medfetch import catalog, runner, upkeep
+from medfetch import dois, runner, upkeep
 from medfetch.cli.common import Session, with_session
 
 
@@ -16,7 +16,7 @@ from medfetch.cli.common import Session, with_session
 def command(session: Session, name: str) -> None:
     """Print where a dataset is; exit 1 if what was asked for is not complete."""
     settings = session.resting
-    home = runner.home_of(catalog.load(name, settings.recipes), settings)
+    home = runner.home_of(dois.load(name, settings), settings)
     complete = home.inner.exists() and upkeep.complete(home)
     session.out({"path": str(home.root), "complete": complete}, str(home.root))
     if not complete:

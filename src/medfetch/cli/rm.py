@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from medfetch import catalog, runner, upkeep
+from medfetch import dois, runner, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
 
@@ -17,7 +17,7 @@ from medfetch.errors import UsageProblem
 def command(session: Session, names: tuple[str, ...], yes: bool) -> None:
     """Remove datasets from the cache."""
     settings = session.resting
-    homes = [runner.home_of(catalog.load(name, settings.recipes), settings) for name in names]
+    homes = [runner.home_of(dois.load(name, settings), settings) for name in names]
     for name, home in zip(names, homes, strict=True):
         if not home.inner.exists():
             raise UsageProblem(f"{name} is not in the cache", hint=f"looked in {home.root}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import cache, catalog, runner, standing, upkeep
+from medfetch import cache, catalog, dois, runner, standing, upkeep
 from medfetch.cache import Home
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import MedfetchError
@@ -19,7 +19,7 @@ def command(session: Session, names: tuple[str, ...]) -> None:
     """Show what is in the cache: complete, partial (and what is missing), stale; and agreements that have lapsed."""
     settings = session.resting
     if names:
-        recipes = [catalog.load(name, settings.recipes) for name in names]
+        recipes = [dois.load(name, settings) for name in names]
         found: list[tuple[str, Home, Recipe | None]] = [(r.id, runner.home_of(r, settings), r) for r in recipes]
     else:
         homes = cache.homes(settings.cache)

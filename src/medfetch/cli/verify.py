@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import catalog, runner, standing, upkeep
+from medfetch import dois, runner, standing, upkeep
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
 from medfetch.progress import counted
@@ -19,7 +19,7 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
     """Read every byte again and compare with what was verified when it came."""
     bad = 0
     for name in names:
-        recipe = catalog.load(name, session.settings.recipes)
+        recipe = dois.load(name, session.resting)
         home = runner.home_of(recipe, session.resting)
         findings, count = [], 0
         upkeep.settle(home)

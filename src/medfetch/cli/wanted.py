@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from medfetch import catalog
+from medfetch import dois
 from medfetch.config import Settings
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.runner import Wish
@@ -20,9 +20,9 @@ def wanted(
 
     Raises: UsageProblem, RecipeError.
     """
-    found = [(catalog.load(name, settings.recipes, sha256=sha256), wish) for name in names]
+    found = [(dois.load(name, settings, sha256), wish) for name in names]
     for file in files:
-        found += [(catalog.load(name, settings.recipes), own) for name, own in _listed(file, wish)]
+        found += [(dois.load(name, settings), own) for name, own in _listed(file, wish)]
     if not found:
         raise UsageProblem("no dataset was named", hint="medfetch list shows what there is")
     return found

@@ -18,20 +18,26 @@ from typing import Any
 from medfetch.errors import UsageProblem
 from medfetch.sandbox import examples
 from medfetch.sandbox.content import Content
+from medfetch.sandbox.datacite import DataCite
+from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.figshare import Figshare
 from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import COMMONS, ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
+from medfetch.sandbox.mendeley import Mendeley
+from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
 from medfetch.sandbox.redivis import Redivis
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
+from medfetch.sandbox.zenodo import Zenodo
 
 __all__ = ["Entry", "Fault", "Sandbox", "Tally", "serve"]
 
@@ -152,6 +158,33 @@ class Sandbox:
         return self._hosts.redivis
 
     @property
+    def zenodo(self) -> Zenodo:
+        """Its records; none at the beginning, as of those that follow."""
+        return self._hosts.zenodo
+
+    @property
+    def figshare(self) -> Figshare:
+        return self._hosts.figshare
+
+    @property
+    def mendeley(self) -> Mendeley:
+        return self._hosts.mendeley
+
+    @property
+    def osf(self) -> Osf:
+        return self._hosts.osf
+
+    @property
+    def dataverse(self) -> Dataverse:
+        """Datasets in installations of Dataverse."""
+        return self._hosts.dataverse
+
+    @property
+    def datacite(self) -> DataCite:
+        """Where DOIs lead."""
+        return self._hosts.datacite
+
+    @property
     def log(self) -> list[Entry]:
         """The recent requests, oldest first, once running answers are out (or go on for long)."""
         return self._server.record.log()
@@ -216,7 +249,7 @@ def _variables() -> dict[str, str]:
     """The hosts' own variables with the sandbox's secrets, so that a person's own go nowhere; a commons has none."""
     tokens = {
         "KAGGLE_API_TOKEN": "kaggle", "GRAND_CHALLENGE_AUTHORIZATION": "grand-challenge", "HF_TOKEN": "hf",
-        "SYNAPSE_AUTH_TOKEN": "synapse", "REDIVIS_API_TOKEN": "redivis",
+        "SYNAPSE_AUTH_TOKEN": "synapse", "REDIVIS_API_TOKEN": "redivis", "OSF_TOKEN": "osf", "ZENODO_TOKEN": "zenodo",
     }  # fmt: skip
     login = MADE_UP["physionet"]
     return {name: MADE_UP[kind]["token"] for name, kind in tokens.items()} | {

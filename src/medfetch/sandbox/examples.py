@@ -13,6 +13,7 @@ from medfetch.sandbox.physionet import USER
 
 SCANS: Mapping[str, bytes] = {f"scans/{number:02d}.nii": b"%d" % number * 40_000 for number in range(40)}
 FEW: Mapping[str, bytes] = {**dict(list(SCANS.items())[:3]), "table.csv": b"scan,diagnosis\n" + b"0,1\n" * 500}
+FEW_FLAT: Mapping[str, bytes] = {path.rpartition("/")[2]: data for path, data in FEW.items()}
 
 
 def show(hosts: Hosts) -> None:
@@ -25,6 +26,7 @@ def show(hosts: Hosts) -> None:
     hosts.grand_challenge.archive("sandbox-not-granted", [{"scan.nii": b"x"}], granted=False)
     _hub(hosts)
     _synapse(hosts)
+    _repositories(hosts)
     hosts.gen3.put(COMMONS, "approved", SCANS["scans/00.nii"], name="scan.nii")
     hosts.gen3.put(COMMONS, "not-approved", SCANS["scans/01.nii"], name="scan.nii", approved=False)
 
@@ -49,3 +51,17 @@ def _synapse(hosts: Hosts) -> None:
     hosts.synapse.folder("syn1", FEW)
     hosts.synapse.folder("syn2", FEW, unmet=["Terms of the sandbox"])
     hosts.synapse.folder("syn3", FEW, failures={"table.csv": "UNAUTHORIZED"})
+
+
+def _repositories(hosts: Hosts) -> None:
+    """The numbers are made up, and so are the DOIs: no such records should be looked for."""
+    hosts.zenodo.publish(1001, FEW)
+    hosts.zenodo.publish(1003, FEW, access="restricted", shared=True)
+    hosts.zenodo.publish(1005, FEW, access="restricted")
+    hosts.figshare.publish(1001, FEW_FLAT)
+    hosts.mendeley.publish("sandbox001", FEW)
+    hosts.osf.publish("sand1", FEW)
+    hosts.osf.publish("sand2", FEW, public=False, shared=False)
+    hosts.dataverse.publish("sandbox.example", "10.1234/OPEN", FEW)
+    hosts.dataverse.publish("sandbox.example", "10.1234/SHUT", FEW, restricted=dict.fromkeys(FEW, False))
+    hosts.datacite.register("10.1234/OPEN", "https://sandbox.example/dataset.xhtml?persistentId=doi:10.1234/OPEN")

@@ -12,6 +12,9 @@ It must not know sockets.
     /gen3/<host>/{user,ga4gh,wts}            commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
     /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
+    /zenodo/api/records, /mendeley           Zenodo, Mendeley Data
+    /figshare/{v2,files}, /osf/{v2,v1}       figshare and the OSF; also …/storage, where their redirects lead
+    /dataverse/<host>/api, /datacite/dois    installations of Dataverse, likewise; DataCite
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -24,21 +27,27 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from medfetch.sandbox import grand_challenge, hf, kaggle, physionet, redivis, synapse, web
+from medfetch.sandbox import common, grand_challenge, hf, kaggle, physionet, redivis, synapse, web
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
+from medfetch.sandbox.datacite import DataCite
+from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.faults import Fault, Faults
+from medfetch.sandbox.figshare import Figshare
 from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.kaggle import Kaggle
+from medfetch.sandbox.mendeley import Mendeley
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
+from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Record
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.synapse import Synapse
+from medfetch.sandbox.zenodo import Zenodo
 
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "gcs": "google-storage",
@@ -46,18 +55,24 @@ ENDPOINTS = {
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
     "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse", "redivis": "redivis/api/v1",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
+    "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
+    "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 MADE_UP = {
+    "dataverse": {"token": common.TOKEN},
     "grand-challenge": {"token": grand_challenge.TOKEN},
     "hf": {"token": hf.TOKEN},
     "kaggle": {"token": kaggle.TOKEN},
     "netrc": {"user": "sandbox", "password": "sandbox-password"},
+    "osf": {"token": common.TOKEN},
     "physionet": {"user": physionet.USER, "password": physionet.PASSWORD},
     "redivis": {"token": redivis.TOKEN},
     "synapse": {"token": synapse.TOKEN},
+    "zenodo": {"token": common.TOKEN},
 }
 """What opens their gates, so that nobody's own secret has to. Any other host takes any log-in."""
+SECRET = ("authorization", "x-dataverse-key")
 COMMONS = "sandbox.example"
 """The commons of Gen3 whose key a rehearsal has."""
 
@@ -73,6 +88,12 @@ class Hosts:
         self.synapse = Synapse()
         self.redivis = redivis.Redivis()
         self.hub = Hub()
+        self.zenodo = Zenodo()
+        self.figshare = Figshare()
+        self.mendeley = Mendeley()
+        self.osf = Osf()
+        self.dataverse = Dataverse()
+        self.datacite = DataCite()
         self.physionet = PhysioNet(self.shelf)
         self.s3 = Store(archive, self.shelf, google=False)
         self.gcs = Gcs(self.shelf)
@@ -93,6 +114,12 @@ class Hosts:
             "gen3": self.gen3.answer,
             "synapse": self.synapse.answer,
             "redivis": self.redivis.answer,
+            "zenodo": self.zenodo.answer,
+            "figshare": self.figshare.answer,
+            "mendeley": self.mendeley.answer,
+            "osf": self.osf.answer,
+            "dataverse": self.dataverse.answer,
+            "datacite": self.datacite.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }
@@ -142,5 +169,5 @@ class Hosts:
 
 def _shown(entry: Entry) -> dict[str, object]:
     """A request as anybody on this machine may see it: whoever called may have sent secrets of their own."""
-    headers = [(name, "…" if name.lower() == "authorization" else value) for name, value in entry.headers]
+    headers = [(name, "…" if name.lower() in SECRET else value) for name, value in entry.headers]
     return {**asdict(entry), "headers": headers, "body": ""}

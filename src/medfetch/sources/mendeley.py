@@ -1,7 +1,7 @@
 """Datasets of Mendeley Data, each in one version, with their folders.
 
 It must not know where Mendeley keeps the bytes. Protocol: what public programs ask of data.mendeley.com/public-api and
-understand, among them datahugger 0.13 (read 2026-11-29); its own documentation tells of another interface, for accounts.
+understand, among them datahugger 0.13 (read 2026-11-29).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ PAGE = 1000
 
 
 class Mendeley:
-    """Locator: ``dataset``, the id in its address; ``version``, without which the newest is taken; ``path``, patterns of
-    files or folders, without which all is taken."""
+    """Locator: ``dataset``, the id in its address; ``version``, without which the newest is taken; ``path``, patterns
+    of files or folders, without which all is taken."""
 
     name: ClassVar[str] = "mendeley"
     traits: ClassVar[Traits] = Traits(endpoints={"mendeley": f"https://{HOST}"})
@@ -86,12 +86,12 @@ def _rows(api: str, folder: str, version: int, net: Net) -> Iterator[Mapping[str
 def _path(folder: str, folders: Mapping[str, Mapping[str, Any]]) -> str:
     """A folder's path with a slash behind it. Raises: Retryable where folders are in each other."""
     parts: list[str] = []
-    at: str | None = folder
-    while at in folders:
-        parts.append(component(str(folders[at]["name"])))
+    while folder in folders:
+        row = folders[folder]
+        parts.append(component(str(row["name"])))
         if len(parts) > len(folders):
             raise Retryable("Mendeley Data told folders that are in each other")
-        at = folders[at].get("parent_id")
+        folder = str(row.get("parent_id") or ROOT)
     return "".join(f"{part}/" for part in reversed(parts))
 
 

@@ -1,6 +1,6 @@
 """Records of Zenodo, each the files of one version.
 
-It must not know how people are let in. Protocol: what zenodo_get 3.0.0 and pooch 1.9.0 ask and understand (/api/records).
+It must not know how people are let in. Protocol: what zenodo_get 3.0.0 and pooch 1.9.0 ask and understand.
 Zenodo has one more number for all versions together, under which its interface answers with a redirect to the newest,
 or not at all (zenodo/zenodo issue 2499): such a number is refused, for it means other files tomorrow.
 """
@@ -116,7 +116,7 @@ def _verdict(record: int, error: Refused, credential: str | None) -> Verdict:
             return Verdict(Door.WRONG_LOGIN, "Zenodo does not know your token: it is wrong or was deleted", TOKENS)
         case 401:
             return Verdict(Door.NO_LOGIN, f"Zenodo wants a log-in for the record {record}", TOKENS)
-        case 403 if "ermission" in error.message:
+        case 403 if "Permission denied" in error.message:
             said = (
                 f"the record {record} is restricted: ask whoever shared it for access, or use the token of an account"
             )
