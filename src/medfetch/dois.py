@@ -59,7 +59,7 @@ def _asked(doi: str, settings: Settings) -> tuple[str, str]:
     """Where a DOI leads, and who published what is there. Raises: UsageProblem where DataCite does not know it."""
     from medfetch.net.stack import ApiNet  # it brings the HTTP clients, and most names are no DOIs
 
-    if settings.sandbox and "datacite" not in settings.endpoints:
+    if settings.sandbox and not settings.made_up:  # no stand-in is running
         raise UsageProblem(f"nothing is kept of {doi}", hint="medfetch get --sandbox asks the stand-in for DataCite")
     stop = threading.Event()
     with closing(Hosts(cache.hosts_folder(settings.cache), stop.is_set)) as hosts:
