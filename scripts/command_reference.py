@@ -19,7 +19,7 @@ Commands and options are written here by `make docs`, from what `medfetch COMMAN
 | --- | --- |
 | a recipe's id, with or without its version | `lidc-idri`, `kits19@456b293` |
 | a source and what it calls the dataset | `idc:nsclc_radiomics`, `tcia:NSCLC-Radiomics`, `s3:bucket/prefix` |
-| a DOI of TCIA, of PhysioNet, or of a recipe | `doi:10.7937/K9/TCIA.2015.LO9QL9SX` |
+| a DOI, also as its address at doi.org | `doi:10.7937/K9/TCIA.2015.LO9QL9SX` |
 | an address; `--sha256` says what must come | `https://example.org/scans.zip` |
 | a manifest of NBIA, or a table of SeriesInstanceUIDs | `cart.tcia`, `series.csv`, `series.tsv` |
 | a manifest of a Gen3 commons (the NIH's, MIDRC), or a table of its objects | `manifest.json`, `objects.csv` |

@@ -25,7 +25,17 @@ from servers import Server
 
 from medfetch import config, credentials
 from medfetch.config import Settings
-from medfetch.credentials import AccessKey, ApiKey, BilledToken, Login, RefreshToken, Token, guard, own_file
+from medfetch.credentials import (
+    AccessKey,
+    ApiKey,
+    BilledToken,
+    HeaderToken,
+    Login,
+    RefreshToken,
+    Token,
+    guard,
+    own_file,
+)
 from medfetch.credentials.kinds import from_text
 from medfetch.errors import Refused, Retryable, UsageProblem
 from medfetch.hosts import Hosts
@@ -114,6 +124,15 @@ ORDERS: dict[str, list[tuple[Put, Any]]] = {
         (variables(HUGGING_FACE_HUB_TOKEN="hf_2"), Token("hf_2")),
         (file(".cache/huggingface/token", "hf_3\n"), Token("hf_3")),
     ],
+    "dataverse:data.example": [
+        (variables(DATAVERSE_KEY="dv1", DATAVERSE_SERVER="Data.example"), HeaderToken("dv1", "X-Dataverse-key")),
+        (
+            variables(DATAVERSE_KEY="dv2", DATAVERSE_SERVER="https://data.example/"),
+            HeaderToken("dv2", "X-Dataverse-key"),
+        ),
+    ],
+    "osf": [(variables(OSF_TOKEN="osf1"), Token("osf1"))],
+    "zenodo": [(variables(ZENODO_TOKEN="zen1"), Token("zen1"))],
     "synapse": [
         (file(".synapseConfig", "[default]\nauthtoken = syn1\n[authentication]\nauthtoken=syn0\n"), Token("syn1")),
         (variables(SYNAPSE_AUTH_TOKEN="syn2"), Token("syn2")),

@@ -21,6 +21,13 @@ OPEN = [
     "hf:sandbox/approved",
     "synapse:syn1",
     "gen3:sandbox.example/approved",
+    "zenodo:1001",
+    "zenodo:1003",
+    "osf:sand1",
+    "dataverse:sandbox.example/10.1234/OPEN",
+    "doi:10.1234/OPEN",
+    "figshare:1001",
+    "mendeley:sandbox001",
 ]
 SHUT = {
     "kaggle:competitions/sandbox-rules-not-accepted": "the rules of sandbox-rules-not-accepted are not accepted",
@@ -32,6 +39,9 @@ SHUT = {
     "hf:sandbox/rejected": "rejected the request",
     "synapse:syn2": "Terms of the sandbox",
     "gen3:sandbox.example/not-approved": "no approval",
+    "zenodo:1005": "ask for access",
+    "osf:sand2": "was not shared with you",
+    "dataverse:sandbox.example/10.1234/SHUT": "does not let you have this file",
 }
 REAL = "a-real-token-that-is-nobodys-business"
 VARIABLES = (

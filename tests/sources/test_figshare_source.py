@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,9 @@ def test_files_have_pages(box: Sandbox, net: PlainNet, count: int) -> None:
 
 def test_names_that_several_have(box: Sandbox, net: PlainNet) -> None:
     row = {"name": "same", "size": 1, "is_link_only": False, "computed_md5": ""}
-    box.add(Fault(match="/versions/1/files", status=200, body=str([row | {"id": 1}, row | {"id": 2}]).replace(
-        "'", '"').replace("False", "false")))  # fmt: skip
-    assert [(file.path, file.checksums) for file in resolved(net, article=7, version=1)] == [
-        ("same", ()),
-        ("2-same", ()),
-    ]
+    box.add(Fault(match="/versions/1/files", status=200, body=json.dumps([row | {"id": 1}, row | {"id": 2}])))
+    files = resolved(net, article=7, version=1)
+    assert [(file.path, file.checksums) for file in files] == [("same", ()), ("2-same", ())]
 
 
 def test_what_it_only_links_to(box: Sandbox, net: PlainNet) -> None:

@@ -91,4 +91,4 @@ class Figshare(Signing[Content]):
 
 def challenge() -> Answer:
     """What Amazon's firewall answers to who is to prove in a browser that he is no program."""
-    return replace(text("", 202), headers={"x-amzn-waf-action": "challenge", "Content-Length": "0"})
+    return replace(text("", 202), headers={"x-amzn-waf-action": "challenge"})
