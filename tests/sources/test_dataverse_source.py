@@ -155,7 +155,9 @@ def test_all_of_it(box: Sandbox, run: Run) -> None:
 def test_the_key_reaches_the_installation_and_no_storage(box: Sandbox, run: Run, redirects: bool) -> None:
     box.dataverse.redirects = redirects
     environment = {"DATAVERSE_KEY": TOKEN, "DATAVERSE_SERVER": f"https://{HOST}"}
-    receipt = run("get", f"dataverse:{HOST}/{SHUT}/ALL", "--json", **environment).last
+    ran = run("get", f"dataverse:{HOST}/{SHUT}/ALL", "--json", "-vv", **environment)
+    assert TOKEN not in ran.out + ran.err
+    receipt = ran.last
     assert tree(Path(receipt["path"])) == {path: sha256(data) for path, data in FILES.items()}
     storage = [entry for entry in box.log if "/dataverse/storage/" in entry.target]
     assert len(storage) >= len(FILES) * redirects
