@@ -54,7 +54,9 @@ def test_a_doi_that_tells_its_source_needs_no_network() -> None:
 
 
 def test_a_recipe_goes_first(home: Path) -> None:
-    write_recipe(home, "mine", routes=[{"source": "zenodo", "record": 77, "path": "*.zip"}])
+    write_recipe(home, "mine", parts={
+        name: {"routes": [{"source": "zenodo", "record": 77, "path": f"{name}.zip"}]} for name in ("train", "test")
+    })  # fmt: skip
     write_recipe(home, "theirs", parts={
         "one": {"routes": [{"source": "figshare", "article": 5, "version": 2}]},
         "two": {"routes": [{"source": "dataverse", "host": "d.example", "doi": "10.1234/Two"}]},
@@ -91,7 +93,7 @@ def test_any_other_is_looked_up_once(box: Sandbox, run: Run) -> None:
         ("https://zenodo.org/record/77", "zenodo--77"),
         ("https://janelia.figshare.com/articles/dataset/Scans/5/2", "figshare--5%2F2"),
         ("https://osf.io/abcde/", "osf--abcde"),
-        ("https://data.mendeley.com/datasets/rscbjbr9sj/2", "mendeley--rscbjbr9sj%2F2"),
+        ("https://data.mendeley.com/datasets/abcd1234ef/2", "mendeley--abcd1234ef%2F2"),
         ("https://huggingface.co/datasets/o/d", "hf--o%2Fd"),
         (DATAVERSE, "dataverse--data.example.org%2F10.4321%2FFK2%2FABC"),
     ],

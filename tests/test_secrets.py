@@ -44,6 +44,8 @@ TOKENS = {
     "synapse": "s3cret.synapse",
     "redivis": "s3cret-redivis",
     "grand-challenge": "s3cret-gc",
+    "osf": "s3cret-osf",
+    "zenodo": "s3cret-zenodo",
 }
 NAMES = [*PASSWORDS, *TOKENS, f"gen3:{COMMONS}"]
 HEADERS = {
@@ -123,6 +125,8 @@ def probe(tmp_path: Path, run: Run, home: Path, box: Sandbox) -> dict[str, str]:
         "MEDFETCH_ENDPOINT_PROBE": f"{box.endpoints['http']}/probe.example",
         "MEDFETCH_ENDPOINT_GEN3": box.endpoints["http"],
         "REDIVIS_API_TOKEN": TOKENS["redivis"],
+        "OSF_TOKEN": TOKENS["osf"],
+        "ZENODO_TOKEN": TOKENS["zenodo"],
         "GRAND_CHALLENGE_AUTHORIZATION": TOKENS["grand-challenge"],
         "PHYSIONET_USERNAME": "me",
         "PHYSIONET_PASSWORD": PASSWORDS["physionet"],

@@ -186,7 +186,7 @@ def _from_doi(doi: str, extra: tuple[Path, ...], resolve: Callable[[str], str] |
 def _with_route(recipes: Iterable[Recipe], doi: str, name: str | None, extra: tuple[Path, ...]) -> Recipe | None:
     """The recipe with a route to what a DOI stands for, which is also called ``name``.
 
-    Raises: UsageProblem where that is one of several parts.
+    Raises: UsageProblem where only some of its parts have one.
     """
     from medfetch import sources  # as in load
 
@@ -194,11 +194,10 @@ def _with_route(recipes: Iterable[Recipe], doi: str, name: str | None, extra: tu
     meant = sources.get(source).locate(text) if source in sources.names() else {}
     partly = []
     for recipe in recipes:
-        for part in recipe.parts:
-            if any(_leads_to(route, doi, source, meant) for route in part.routes):
-                if len(recipe.parts) == 1:
-                    return _load_id(recipe.id, extra)
-                partly.append(f"{recipe.id} --part {part.name}")
+        there = [part for part in recipe.parts if any(_leads_to(route, doi, source, meant) for route in part.routes)]
+        if there and len(there) == len(recipe.parts):
+            return _load_id(recipe.id, extra)
+        partly += [f"{recipe.id} --part {part.name}" for part in there]
     if partly:
         raise UsageProblem(f"{doi} is a part of a dataset", hint=f"medfetch get {' or '.join(partly)}")
     return None
