@@ -123,7 +123,7 @@ def test_what_is_no_refusal_of_zenodos(box: Sandbox, net: PlainNet) -> None:
 
 def test_all_of_it(box: Sandbox, run: Run) -> None:
     """With the token, which storage elsewhere would not get; the first file breaks, and is gone on with."""
-    box.add(Fault(match=r"/content", cut=2_000_000))
+    box.add(Fault(match="repo-v1", cut=2_000_000))
     receipt = run("get", "zenodo:20", "--json", "-vv", ZENODO_TOKEN=TOKEN).last
     assert tree(Path(receipt["path"])) == {path: sha256(data) for path, data in FILES.items()}
     assert receipt["assurance"] == {"published": 2}
