@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from medfetch.errors import Refused, Retryable, Unreachable
-from medfetch.types import Mailed, Traits
+from medfetch.types import Mailed, Peek, Traits
 
 
 class PlainNet:
@@ -36,6 +36,18 @@ class PlainNet:
         credential: str | None = None,
     ) -> Any:  # fmt: skip
         return self._ask("POST", url, data=data, json=json, headers=self._headers(headers, credential))
+
+    def peek(self, url: str, *, headers: Mapping[str, str] | None = None) -> Peek:
+        answer = self._ask("GET", url, headers=dict(headers or {}))
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        is_page = told.get("content-type", "").startswith("text/html") and "content-disposition" not in told
+        return Peek(answer.url, told, answer.text if is_page else None)
+
+    def propfind(
+        self, url: str, properties: str, *, headers: Mapping[str, str] | None = None, credential: str | None = None
+    ) -> Any:
+        asked = {"Depth": "1", **self._headers(headers, credential)}
+        return self._ask("PROPFIND", url, data=properties.encode(), headers=asked)
 
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         answer = self._ask("GET", url, headers=self._headers(None, credential), allow_redirects=False)

@@ -1,4 +1,4 @@
-"""Digests: those that git knows files by, and CRC32C."""
+"""Digests: those that git knows files by, CRC32C, and OneDrive's."""
 
 from __future__ import annotations
 
@@ -54,3 +54,21 @@ def test_crc32c_is_that_of_rfc_3720(tmp_path: Path, content: bytes, value: str) 
 def test_what_is_no_blob_id_is_refused() -> None:
     with pytest.raises(RecipeError):
         git_blob("123", 6)
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (b"", "0000000000000000000000000000000000000000"),
+        (b"\x22", "2200000000000000000000000100000000000000"),
+        (b"medfetch" * 20, "7f7f7f7f7f7f7f7f7f7f7f7fdf7f7f7f7f7f7f7f"),
+        (bytes(range(256)) * 1001, "4241847d28ac65c03b93e142875568d9d6c26b26"),
+    ],
+)
+def test_quickxor_is_onedrives(data: bytes, digest: str) -> None:
+    """As rclone 1.60 computes it (``rclone hashsum quickxor``); however the bytes come."""
+    for step in (1 + len(data), 7, 160, 161):
+        hasher = Hasher((Checksum("quickxor", digest),))
+        for at in range(0, len(data), step):
+            hasher.update((data[at : at + step],), len(data[at : at + step]))
+        assert hasher.mismatch() is None

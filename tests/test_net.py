@@ -16,7 +16,7 @@ import pytest
 import requests
 import responses
 from clock import Clock
-from servers import Server, redirect, reply
+from servers import BLOCK, Asked, Server, Step, redirect, reply
 
 from medfetch import hosts as hosts_module
 from medfetch.config import Settings
@@ -520,6 +520,38 @@ def test_an_api_says_where_it_leads_to_and_nobody_goes_there(api: Api, server: S
     assert api.net.redirect(alone) == alone
     with pytest.raises(Refused, match="403"):
         api.net.redirect(server.script("/closed", reply("403 Forbidden")))
+
+
+def test_a_peek_reads_a_page_and_nothing_of_a_file(api: Api, server: Server) -> None:
+    large = 50_000_000
+    named = {"Content-Disposition": 'attachment; filename="a.html"', "Content-Type": "text/html"}
+
+    def endless(_: Asked) -> Iterator[Step]:
+        told = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+        yield f"HTTP/1.1 200 OK\r\n{told}Content-Length: {large}\r\n\r\n".encode()
+        while True:
+            yield b"x" * BLOCK
+
+    server.script("/file", endless)
+    peek = api.net.peek(server.script("/link", redirect("/file")))
+    assert (peek.url, peek.page) == (server.url("/file"), None)
+    assert peek.headers["content-length"] == str(large)
+    assert server.of("/file")[0].headers["accept-encoding"] == "identity"
+    server.die()
+    assert server.sent("/file") < large
+    with Server() as other:
+        page = b"<title>Quota exceeded</title>"
+        url = other.script("/page", reply("200 OK", page, "Content-Type: text/html; charset=utf-8"))
+        assert api.net.peek(url).page == page.decode()
+        with pytest.raises(Refused, match="gone for good"):
+            api.net.peek(other.script("/gone", reply("404 Not Found", b"gone for good")))
+
+
+def test_propfind_asks_for_a_folder_and_what_is_in_it(api: Api, web: responses.RequestsMock) -> None:
+    web.add("PROPFIND", URL, b"<d:multistatus/>", status=207)
+    assert api.net.propfind(URL, "<d:propfind/>", headers={"X-A": "b"}).content == b"<d:multistatus/>"
+    asked = web.calls[0].request
+    assert (asked.headers["Depth"], asked.headers["X-A"], asked.body) == ("1", "b", b"<d:propfind/>")
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "/list"], ids=["to file:", "a loop"])

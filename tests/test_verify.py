@@ -33,7 +33,9 @@ EMPTY = "an empty body"
         (b"\xef\xbb\xbf\r\n  <!doctype HTML PUBLIC '-//W3C//DTD'>", "ct.nii.gz", HTML),
         (b"<html lang=en>", "scan", HTML),
         (b"<HTML><HEAD>", "labels.csv", HTML),
-        (b"<head><title>403</title>", "a.dcm", HTML),
+        (b"<head><title>403</title>", "a.dcm", 'an HTML page called "403"'),
+        (b"<html><title lang=en>\n A &amp; \xe2\x80\xaeB </title>", "a.dcm", 'an HTML page called "A & B"'),
+        (b"<html><title> </title>", "a.dcm", HTML),
         (b"<!-- saved -->\n<!-- by --><html>", "a.mha", HTML),
         (b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC", "a.tar", HTML),
         (b"<!DOCTYPE html>", "index.html", None),
@@ -260,7 +262,7 @@ def test_npz(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.zip", "a.nii.gz", "a.dcm", "a.csv", "scan"])
 def test_a_login_page_is_called_what_it_is(name: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"<!DOCTYPE html><title>Log in</title>")
-    assert check_content(tmp_path / "x", name) == f"is {HTML}"
+    assert check_content(tmp_path / "x", name) == 'is an HTML page called "Log in"'
 
 
 def test_what_it_cannot_judge_passes(tmp_path: Path) -> None:

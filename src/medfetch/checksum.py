@@ -20,6 +20,8 @@ GIT_BLOB = re.compile(r"git-sha1-([0-9]+)")
 CRC32C = "crc32c"
 """Castagnoli's cyclic redundancy check (RFC 3720, appendix B.4), of which hashlib knows nothing. It finds bytes that
 went wrong by accident, and none that somebody changed on purpose."""
+QUICK_XOR = "quickxor"
+"""OneDrive's own (Microsoft's code snippet "QuickXorHash Algorithm"), which finds accidents only, likewise."""
 BLOCK = 1 << 20
 """Bytes read at once when a file on disk is hashed."""
 
@@ -68,10 +70,52 @@ class _Crc32c:
         return f"{self._value:08x}"
 
 
+class _QuickXor:
+    """QuickXorHash in hashlib's manner: 160 bits, into which each byte goes 11 bits after the one before.
+
+    After 160 bytes the places are the same again, so that a whole block folds into 160 bytes first.
+    """
+
+    WIDTH = 160
+    """Bits of the state, and bytes after which the places come again."""
+    FOLD = 1024 * WIDTH
+    """Bytes that are folded at once."""
+
+    def __init__(self) -> None:
+        self._column, self._length, self._rest = 0, 0, b""
+
+    def update(self, data: bytes | bytearray, /) -> None:
+        self._length += len(data)
+        data = self._rest + data if self._rest else data
+        whole = len(data) - len(data) % self.WIDTH
+        for at in range(0, whole, self.FOLD):
+            self._fold(data[at : min(at + self.FOLD, whole)])
+        self._rest = bytes(data[whole:])
+
+    def _fold(self, block: bytes | bytearray) -> None:
+        """Halves it until 160 bytes are left; bytes that are not there count as zero."""
+        value, width = int.from_bytes(block, "little"), self.FOLD
+        while width > self.WIDTH:
+            width //= 2
+            value = (value >> 8 * width) ^ (value & ((1 << 8 * width) - 1))
+        self._column ^= value
+
+    def hexdigest(self) -> str:
+        column = (self._column ^ int.from_bytes(self._rest, "little")).to_bytes(self.WIDTH, "little")
+        state = 0
+        for at, byte in enumerate(column):
+            place = at * 11 % self.WIDTH
+            state ^= byte << place
+        state = (state ^ state >> self.WIDTH) & ((1 << self.WIDTH) - 1)
+        return (state ^ self._length << 96).to_bytes(20, "little").hex()
+
+
 def _started(algorithm: str) -> _Hash:
     """A hash that has taken in what comes before the file's bytes."""
     if algorithm == CRC32C:
         return _Crc32c()
+    if algorithm == QUICK_XOR:
+        return _QuickXor()
     if found := GIT_BLOB.fullmatch(algorithm):
         return hashlib.sha1(f"blob {found[1]}\0".encode(), usedforsecurity=False)
     return hashlib.new(algorithm)

@@ -16,6 +16,8 @@ from typing import Any
 from medfetch.recipe_schema import Finding, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
+LISTS_FILES = ("box", "dropbox", "gdrive", "http", "links", "onedrive")
+"""Sources whose routes say of single files where they go."""
 REQUIREMENTS = "requirements.yaml"
 """The file of a recipe directory that holds what several recipes require."""
 PLACEHOLDER = re.compile(r"\{n(:0[1-9]d)?\}")
@@ -143,7 +145,7 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
                 if each.get("into", ".") != "." and (reason := unsafe(each["into"])):
                     field = (*where, "unpack", number, "into")
                     yield Finding(field, f"the folder {each['into']!r} {reason}", RELATIVE)
-            if route["source"] in ("http", "links"):
+            if route["source"] in LISTS_FILES and "files" in route:
                 yield from _file_findings(route["files"], (*where, "files"), name, owners)
 
 

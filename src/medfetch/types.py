@@ -223,6 +223,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Peek:
+    """What a host answers where a file is expected, without the file."""
+
+    url: str
+    """Where redirects have led to."""
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    page: str | None
+    """The page of HTML that came instead; None where a file would come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """Where the bytes of a file are to be had just now; such addresses expire, and their query is a secret."""
 

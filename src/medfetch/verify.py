@@ -6,6 +6,7 @@ It must not know plans, caches or hosts. Problems are returned as text; pydicom 
 from __future__ import annotations
 
 import gzip
+import html
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medfetch.checksum import BLOCK
+from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError
 from medfetch.unpack.zip import BROKEN, open_zip
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _HTML = re.compile(
     rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _XML = re.compile(rb"\s*<(\?xml|error)\b", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\{\s*"|\[\s*[\[{"])')
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -58,7 +61,7 @@ def looks_like(head: bytes, path: str) -> str | None:
         return None
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in _PAGES and _HTML.match(text):
-        return "an HTML page (a login page?)"
+        return _named(text)
     if suffix not in _BINARY:
         return None
     if not head:
@@ -68,6 +71,14 @@ def looks_like(head: bytes, path: str) -> str | None:
     if _JSON.match(text):
         return "a JSON error message"
     return None
+
+
+def _named(page: bytes) -> str:
+    """A page by its title, which often says why it came: a login, a quota that is used up."""
+    found = _TITLE.search(page)
+    title = redacted(html.unescape(found[1].decode("utf-8", "replace"))) if found else ""
+    printable = "".join(sign for sign in " ".join(title.split()) if sign.isprintable())
+    return f'an HTML page called "{printable}"' if printable else "an HTML page (a login page?)"
 
 
 def check_content(path: Path, name: str, *, series: str | None = None) -> str | None:

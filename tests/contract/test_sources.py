@@ -46,6 +46,13 @@ CASES = {
         {"host": "d.example", "doi": "10.1234/A", "version": "latest"},
     ),
     "figshare": Case("1/2", {"article": 1, "version": 2}, {"article": "1"}),
+    "box": Case("https://c.box.com/s/n", {"link": "https://c.box.com/s/n"}, {"link": "https://box.example/s/n"}),
+    "dropbox": Case(
+        "https://www.dropbox.com/s/a/a.zip?dl=0",
+        {"link": ["https://www.dropbox.com/s/a/a.zip?dl=0", "https://www.dropbox.com/scl/fi/b/b.nii?rlkey=k"]},
+        {"link": "https://www.dropbox.com/home"},
+    ),
+    "gdrive": Case(f"https://drive.google.com/drive/folders/{'f' * 33}", {"folder": "f" * 33}, {"folder": "x"}),
     # The archive, then the first pages of its items and of its images.
     "grand-challenge": Case("a", {"archive": "a"}, {"archive": "a/b"}, before=3),
     # The commit, then the first page of its tree.
@@ -73,6 +80,8 @@ CASES = {
     "mendeley": Case("abcd1234/2", {"dataset": "abcd1234", "version": 2}, {"dataset": "../x"}, before=2),
     # What kind of thing it is, then the first page of its files.
     "osf": Case("abcde", {"project": "abcde"}, {"project": "abcd"}, before=2),
+    # A token, the share, and the first page of what is in it.
+    "onedrive": Case("https://1drv.ms/f/c/1/a", {"link": "https://1drv.ms/f/c/1/a"}, {"link": "https://h/"}, before=3),
     "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
     # The dataset, the first page of its tables, and the list of the first one's files.
     "redivis": Case("o.d:abcd:v1_0", {"dataset": "o.d:abcd", "version": "v1_0"}, {"dataset": "d"}, before=3),
@@ -81,6 +90,7 @@ CASES = {
     "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
     "zenodo": Case("3", {"record": 3}, {"record": "3"}),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
+    "webdav": Case("https://c.example/s/token", {"share": "https://c.example/s/token"}, {"share": "c.example"}),
 }  # fmt: skip
 
 
@@ -175,6 +185,35 @@ def repositories(mock: responses.RequestsMock) -> None:
     mock.get("https://zenodo.org/api/records/3", json.dumps({"id": 3, "files": files}))
 
 
+def shares(mock: responses.RequestsMock) -> None:
+    """Folders of two files each; at Dropbox two links."""
+    rows = [{"type": "file", "id": key, "name": f"{key}.nii", "itemSize": 3} for key in (1, 2)]
+    state = {
+        "/app-api/enduserapp/shared-item": {"sharedName": "n", "itemType": "folder"},
+        "/app-api/enduserapp/shared-folder": {"items": rows, "pageCount": 1},
+    }
+    mock.get("https://c.box.com/s/n", f"<script>Box.postStreamData = {json.dumps(state)};</script>")
+    for path in ("s/a/a.zip", "scl/fi/b/b.nii"):
+        told = {"Content-Disposition": f'attachment; filename="{path[-5:]}"'}
+        mock.get(f"https://www.dropbox.com/{path}", b"abc", headers=told)
+    entry = '<a href="https://drive.google.com/file/d/{0}/view"><div class="flip-entry-title">{0}.nii</div></a>'
+    entries = "".join(entry.format(letter * 33) for letter in "ba")
+    mock.get("https://drive.google.com/embeddedfolderview", f'<div class="flip-entries">{entries}</div>')
+    mock.post("https://api-badgerp.svc.ms/v1.0/token", json.dumps({"token": "t"}))
+    drive, parent = "https://my.microsoftpersonalcontent.com/_api/v2.0", {"driveId": "d"}
+    folder = {"id": "f", "name": "f", "folder": {}, "parentReference": parent}
+    mock.get(f"{drive}/shares/u!aHR0cHM6Ly8xZHJ2Lm1zL2YvYy8xL2E/driveitem", json.dumps(folder))
+    items = [{"id": key, "name": f"{key}.nii", "size": 3, "file": {}, "parentReference": parent} for key in "ba"]
+    mock.get(f"{drive}/drives/d/items/f/children", json.dumps({"value": items}))
+    dav = "".join(
+        f"<response><href>/public.php/dav/files/token/{name}</href><propstat><prop><getcontentlength>3"
+        "</getcontentlength></prop><status>HTTP/1.1 200 OK</status></propstat></response>"
+        for name in ("", "b.nii", "a.nii")
+    ).replace("<getcontentlength>3", "<resourcetype><collection/></resourcetype><getcontentlength>", 1)
+    dav = f'<multistatus xmlns="DAV:">{dav}</multistatus>'
+    mock.add("PROPFIND", "https://c.example/public.php/dav/files/token/", dav, status=207)
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -193,6 +232,7 @@ def hosts() -> Iterator[None]:
         grand_challenge(mock)
         redivis(mock)
         repositories(mock)
+        shares(mock)
         synapse(mock)
         for each in "ab":
             drs = {"id": each, "name": "same.dcm", "size": 3, "checksums": [{"type": "md5", "checksum": each * 32}]}

@@ -19,7 +19,7 @@ from medfetch.net.http import Curl
 from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
 from medfetch.net.signing import signed
-from medfetch.types import Mailed, Traits
+from medfetch.types import Mailed, Peek, Traits
 
 SIGNATURE = 20
 """Characters of a link's query from which on a value may be a secret."""
@@ -82,6 +82,18 @@ class ApiNet:
         credential: str | None = None,
     ) -> Any:  # fmt: skip
         return self._ask("POST", url, credential, data=data, json=json, headers=headers)
+
+    def peek(self, url: str, *, headers: Mapping[str, str] | None = None) -> Peek:
+        plain = {"Accept-Encoding": "identity", **(headers or {})}
+        answer = self._ask("GET", url, None, headers=plain, stream=True, hooks={"response": _read_pages_only})
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        return Peek(answer.url, told, answer.text if _is_page(answer) else None)
+
+    def propfind(
+        self, url: str, properties: str, *, headers: Mapping[str, str] | None = None, credential: str | None = None
+    ) -> Any:
+        asked = {"Depth": "1", "Content-Type": "application/xml; charset=utf-8", **(headers or {})}
+        return self._ask("PROPFIND", url, credential, data=properties.encode(), headers=asked)
 
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         answer = self._ask("GET", url, credential, allow_redirects=False, stream=True)
@@ -203,6 +215,20 @@ def _only_to_the_same_host(request: Any, response: Any) -> None:
     """After a redirect; the scheme counts too, for a secret does not travel in the clear."""
     if urlsplit(request.url)[:2] != urlsplit(response.request.url)[:2]:
         request.headers.pop("Authorization", None)
+
+
+def _is_page(answer: Any) -> bool:
+    """Whether an answer is a page to read in a browser: what is to be saved is named."""
+    kind = answer.headers.get("Content-Type", "").lower()
+    return kind.startswith("text/html") and "Content-Disposition" not in answer.headers
+
+
+def _read_pages_only(answer: Any, **_: Any) -> None:
+    """Called while the connection is still ours; refusals are read elsewhere, too."""
+    if _is_page(answer):
+        _ = answer.content
+    elif answer.status_code < 300:
+        answer.close()
 
 
 def _cause(error: BaseException) -> str:

@@ -17,19 +17,23 @@ from typing import Any
 
 from medfetch.errors import UsageProblem
 from medfetch.sandbox import examples
+from medfetch.sandbox.box import Box
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.datacite import DataCite
 from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.dicom import SMALLEST
+from medfetch.sandbox.dropbox import Dropbox
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.figshare import Figshare
 from medfetch.sandbox.gcs import Gcs
+from medfetch.sandbox.gdrive import Drive
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import COMMONS, ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.mendeley import Mendeley
+from medfetch.sandbox.onedrive import OneDrive
 from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
@@ -37,6 +41,7 @@ from medfetch.sandbox.redivis import Redivis
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
+from medfetch.sandbox.webdav import Clouds
 from medfetch.sandbox.zenodo import Zenodo
 
 __all__ = ["Entry", "Fault", "Sandbox", "Tally", "serve"]
@@ -107,6 +112,31 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """The variables that point medfetch here."""
         return {f"MEDFETCH_ENDPOINT_{name.upper()}": address for name, address in self.endpoints.items()}
+
+    @property
+    def box(self) -> Box:
+        """What people share at Box; nothing at the beginning, as of the next four."""
+        return self._hosts.box
+
+    @property
+    def dropbox(self) -> Dropbox:
+        """At Dropbox."""
+        return self._hosts.dropbox
+
+    @property
+    def drive(self) -> Drive:
+        """At Google Drive."""
+        return self._hosts.drive
+
+    @property
+    def onedrive(self) -> OneDrive:
+        """At OneDrive."""
+        return self._hosts.onedrive
+
+    @property
+    def clouds(self) -> Clouds:
+        """In clouds that speak WebDAV."""
+        return self._hosts.clouds
 
     @property
     def hub(self) -> Hub:

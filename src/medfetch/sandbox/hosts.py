@@ -15,6 +15,9 @@ It must not know sockets.
     /zenodo/api/records, /mendeley           Zenodo, Mendeley Data
     /figshare/{v2,files}, /osf/{v2,v1}       figshare and the OSF; also …/storage, where their redirects lead
     /dataverse/<host>/api, /datacite/dois    installations of Dataverse, likewise; DataCite
+    /box/<host>, /dropbox, /gdrive           links that people share; also where they lead
+    /onedrive                                OneDrive's interface and its tokens
+    /webdav/<host>/<path>                    clouds that speak WebDAV
     /http/<host>/<path>                      any other host
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
@@ -27,7 +30,21 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from medfetch.sandbox import common, grand_challenge, hf, kaggle, physionet, redivis, synapse, web
+from medfetch.sandbox import (
+    box,
+    common,
+    dropbox,
+    gdrive,
+    grand_challenge,
+    hf,
+    kaggle,
+    onedrive,
+    physionet,
+    redivis,
+    synapse,
+    web,
+    webdav,
+)
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.datacite import DataCite
@@ -57,6 +74,8 @@ ENDPOINTS = {
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
     "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
     "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
+    "box": "box", "dropbox": "dropbox", "dropbox_files": "dropbox", "gdrive": "gdrive", "gdrive_files": "gdrive",
+    "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 MADE_UP = {
@@ -87,6 +106,11 @@ class Hosts:
         self.gen3 = Gen3()
         self.synapse = Synapse()
         self.redivis = redivis.Redivis()
+        self.box = box.Box()
+        self.dropbox = dropbox.Dropbox()
+        self.drive = gdrive.Drive()
+        self.onedrive = onedrive.OneDrive()
+        self.clouds = webdav.Clouds()
         self.hub = Hub()
         self.zenodo = Zenodo()
         self.figshare = Figshare()
@@ -120,6 +144,11 @@ class Hosts:
             "osf": self.osf.answer,
             "dataverse": self.dataverse.answer,
             "datacite": self.datacite.answer,
+            "box": self.box.answer,
+            "dropbox": self.dropbox.answer,
+            "gdrive": self.drive.answer,
+            "onedrive": self.onedrive.answer,
+            "webdav": self.clouds.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "http": lambda request, path: web.answer(self.shelf, request, path),
         }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from medfetch.sandbox.content import Content
 
@@ -80,6 +80,12 @@ def file(content: Content, etag: str, kind: str = "application/octet-stream") ->
     """An object that has ranges and validators; ``etag`` with its quotes."""
     headers = {"Content-Type": kind, "ETag": etag, "Last-Modified": LAST_MODIFIED, "Accept-Ranges": "bytes"}
     return Answer(200, headers, content, is_object=True)
+
+
+def disposition(name: str) -> str:
+    """``Content-Disposition`` for a file to be saved under a name (RFC 6266), as the large hosts write it."""
+    plain = name.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def conditional(request: Request, answer: Answer, asked: str | None) -> Answer:

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch.errors import UsageProblem
-from medfetch.types import Entry, Group, Link, Mailed, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
 
 
 class Net(Protocol):
@@ -44,6 +44,20 @@ class Net(Protocol):
         credential: str | None = None,
     ) -> Any:  # fmt: skip
         """POST, likewise."""
+
+    def peek(self, url: str, *, headers: Mapping[str, str] | None = None) -> Peek:
+        """What a GET would bring: its head, and the page where that is all. No byte of a file is read.
+
+        Raises: likewise.
+        """
+
+    def propfind(
+        self, url: str, properties: str, *, headers: Mapping[str, str] | None = None, credential: str | None = None
+    ) -> Any:
+        """PROPFIND of WebDAV (RFC 4918, 9.1) for a folder and what is in it; ``properties`` is its body.
+
+        Raises: likewise.
+        """
 
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         """Where a GET is redirected to, without going there: the address itself where it is not. Raises: likewise."""
@@ -108,9 +122,12 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 
 
 BUILTIN = {
+    "box": "medfetch.sources.box:Box",
     "dataverse": "medfetch.sources.dataverse:Dataverse",
+    "dropbox": "medfetch.sources.dropbox:Dropbox",
     "figshare": "medfetch.sources.figshare:Figshare",
     "gcs": "medfetch.sources.gcs:Gcs",
+    "gdrive": "medfetch.sources.gdrive:GoogleDrive",
     "gen3": "medfetch.sources.gen3:Gen3",
     "grand-challenge": "medfetch.sources.grand_challenge:GrandChallenge",
     "hf": "medfetch.sources.hf:HuggingFace",
@@ -119,12 +136,14 @@ BUILTIN = {
     "kaggle": "medfetch.sources.kaggle:Kaggle",
     "links": "medfetch.sources.links:Links",
     "mendeley": "medfetch.sources.mendeley:Mendeley",
+    "onedrive": "medfetch.sources.onedrive:OneDrive",
     "osf": "medfetch.sources.osf:Osf",
     "physionet": "medfetch.sources.physionet:PhysioNet",
     "redivis": "medfetch.sources.redivis:Redivis",
     "s3": "medfetch.sources.s3:S3",
     "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
+    "webdav": "medfetch.sources.webdav:WebDav",
     "zenodo": "medfetch.sources.zenodo:Zenodo",
 }
 ENTRY_POINTS = "medfetch.sources"
