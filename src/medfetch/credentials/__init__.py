@@ -53,15 +53,19 @@ KINDS: Mapping[str, Callable[[str, Settings], Found | None]] = {
     "gcp": google.look,
     "gcp-payer": google.look_for_payer,
     "gen3": gen3.look,
+    "github": tokens.github,
     "grand-challenge": tokens.grand_challenge,
     "hf": hugging_face.look,
     "kaggle": kaggle.look,
+    "loris": netrc.look,
     "netrc": netrc.look,
     "osf": tokens.osf,
+    "openneuro": tokens.openneuro,
     "physionet": tokens.physionet,
     "redivis": tokens.redivis,
     "synapse": synapse.look,
     "zenodo": tokens.zenodo,
+    "xnat": netrc.look,
 }
 """By the first part of a name, how the host's own tools look."""
 BY_AWS = ("aws", "aws-payer")
@@ -71,7 +75,7 @@ KEEPERS = {
     **dict.fromkeys(("gcp", "gcp-payer"), ("Google's", "gcloud auth application-default login")),
 }
 """Kinds that their owners' own tools alone keep: whose, and the command that does."""
-BY_HOST = ("dataverse", "gen3", "netrc")
+BY_HOST = ("dataverse", "gen3", "loris", "netrc", "xnat")
 """Kinds of which there is one for each host: ``gen3:HOST``."""
 HOST = re.compile(r"[A-Za-z0-9_\[\]:][A-Za-z0-9_.:\[\]-]*")
 """What may stand in a command's arguments and in a file's name."""

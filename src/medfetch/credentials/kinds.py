@@ -114,7 +114,7 @@ class Found:
 
 HEADERS = {"dataverse": "X-Dataverse-key"}
 """Kinds whose token is no bearer's, and the header that it goes in."""
-LOGINS = ("netrc", "physionet")
+LOGINS = ("loris", "netrc", "physionet", "xnat")
 """Kinds that are a user name and a password; ``kaggle`` is that or a token, ``gen3`` a key, all others a token."""
 
 

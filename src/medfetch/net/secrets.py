@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from medfetch import credentials
 from medfetch.config import Settings
-from medfetch.credentials import BY_AWS, ApiKey, GoogleLogin, RefreshToken, Secret
+from medfetch.credentials import BY_AWS, ApiKey, GoogleLogin, Login, RefreshToken, Secret
 from medfetch.errors import Refused
 from medfetch.hosts import host_of
-from medfetch.net.exchange import Post, exchanged
+from medfetch.net.exchange import BY_LOGIN, Post, exchanged
 from medfetch.net.signing import is_amazons
 from medfetch.types import Traits
 
@@ -78,7 +78,7 @@ class Secrets:
         if isinstance(found, GoogleLogin):
             granted, until = found.token()
             return _Kept(granted, until - EARLY)
-        if not isinstance(found, ApiKey | RefreshToken):
+        if not isinstance(found, ApiKey | RefreshToken) and not (isinstance(found, Login) and kind in BY_LOGIN):
             return _Kept(found, time.time() + KEPT)
         token, until = exchanged(found, self._base(kind, own) or f"https://{host}", self._post)
         return _Kept(token, until - EARLY)

@@ -28,12 +28,16 @@ from medfetch.sandbox.figshare import Figshare
 from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gdrive import Drive
 from medfetch.sandbox.gen3 import Gen3
+from medfetch.sandbox.git import Git
+from medfetch.sandbox.github import GitHub
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.hosts import COMMONS, ENDPOINTS, MADE_UP, Hosts
 from medfetch.sandbox.kaggle import Kaggle
+from medfetch.sandbox.loris import Loris
 from medfetch.sandbox.mendeley import Mendeley
 from medfetch.sandbox.onedrive import OneDrive
+from medfetch.sandbox.openneuro import OpenNeuro
 from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
@@ -42,6 +46,7 @@ from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
 from medfetch.sandbox.webdav import Clouds
+from medfetch.sandbox.xnat import Xnat
 from medfetch.sandbox.zenodo import Zenodo
 
 __all__ = ["Entry", "Fault", "Sandbox", "Tally", "serve"]
@@ -144,6 +149,21 @@ class Sandbox:
         return self._hosts.hub
 
     @property
+    def loris(self) -> Loris:
+        """Its servers; none at the beginning."""
+        return self._hosts.loris
+
+    @property
+    def xnat(self) -> Xnat:
+        """Its servers; none at the beginning."""
+        return self._hosts.xnat
+
+    @property
+    def openneuro(self) -> OpenNeuro:
+        """Its datasets; none at the beginning."""
+        return self._hosts.openneuro
+
+    @property
     def physionet(self) -> PhysioNet:
         """Projects can be published there, and people approved."""
         return self._hosts.physionet
@@ -152,6 +172,16 @@ class Sandbox:
     def kaggle(self) -> Kaggle:
         """What Kaggle shows, and to whom; nothing at the beginning."""
         return self._hosts.kaggle
+
+    @property
+    def git(self) -> Git:
+        """Repositories at any host, below ``/http``; none at the beginning."""
+        return self._hosts.git
+
+    @property
+    def github(self) -> GitHub:
+        """Its repositories; none at the beginning."""
+        return self._hosts.github
 
     @property
     def grand_challenge(self) -> GrandChallenge:
@@ -280,6 +310,7 @@ def _variables() -> dict[str, str]:
     tokens = {
         "KAGGLE_API_TOKEN": "kaggle", "GRAND_CHALLENGE_AUTHORIZATION": "grand-challenge", "HF_TOKEN": "hf",
         "SYNAPSE_AUTH_TOKEN": "synapse", "REDIVIS_API_TOKEN": "redivis", "OSF_TOKEN": "osf", "ZENODO_TOKEN": "zenodo",
+        "OPENNEURO_API_KEY": "openneuro", "GITHUB_TOKEN": "github",
     }  # fmt: skip
     login = MADE_UP["physionet"]
     return {name: MADE_UP[kind]["token"] for name, kind in tokens.items()} | {

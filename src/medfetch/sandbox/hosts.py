@@ -7,10 +7,12 @@ It must not know sockets.
     /nbia/nbia-api/services, /nlst/nbia-api  NBIA and its host for NLST; also /nbia-api at the root
     /hf                                      the Hugging Face Hub and the storage that it leads to
     /physionet                               PhysioNet
+    /github/{api,raw,media,site}             GitHub: its interface, files in git and in Git LFS, releases
     /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
     /gen3/<host>/{user,ga4gh,wts}            commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
+    /openneuro/crn                           OpenNeuro; its bucket is /s3/openneuro.org
     /redivis/api/v1                          Redivis; also /redivis/storage, where its redirects lead
     /zenodo/api/records, /mendeley           Zenodo, Mendeley Data
     /figshare/{v2,files}, /osf/{v2,v1}       figshare and the OSF; also …/storage, where their redirects lead
@@ -18,7 +20,8 @@ It must not know sockets.
     /box/<host>, /dropbox, /gdrive           links that people share; also where they lead
     /onedrive                                OneDrive's interface and its tokens
     /webdav/<host>/<path>                    clouds that speak WebDAV
-    /http/<host>/<path>                      any other host
+    /loris/<host>/api, /xnat/<host>/data     servers of LORIS and of XNAT
+    /http/<host>/<path>                      any other host; git repositories, too
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
     /__stats    GET the counts
@@ -35,15 +38,19 @@ from medfetch.sandbox import (
     common,
     dropbox,
     gdrive,
+    github,
     grand_challenge,
     hf,
     kaggle,
+    loris,
     onedrive,
+    openneuro,
     physionet,
     redivis,
     synapse,
     web,
     webdav,
+    xnat,
 )
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
@@ -53,12 +60,14 @@ from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.figshare import Figshare
 from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
+from medfetch.sandbox.git import Git
 from medfetch.sandbox.grand_challenge import GrandChallenge
 from medfetch.sandbox.hf import Hub
 from medfetch.sandbox.kaggle import Kaggle
 from medfetch.sandbox.mendeley import Mendeley
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.nbia import Nbia
+from medfetch.sandbox.openneuro import OpenNeuro
 from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Record
@@ -68,9 +77,11 @@ from medfetch.sandbox.zenodo import Zenodo
 
 ENDPOINTS = {
     "idc": "s3", "idc_gcs": "gcs", "s3": "s3", "gcs": "google-storage",
-    "tcia": "nbia", "tcia_nlst": "nlst", "http": "http",
+    "tcia": "nbia", "tcia_nlst": "nlst", "http": "http", "datalad": "http", "loris": "loris", "xnat": "xnat",
+    "github": "github/api", "github_raw": "github/raw", "github_lfs": "github/media", "github_releases": "github/site",
     "kaggle": "kaggle", "grand_challenge": "grand-challenge",
     "gen3": "gen3", "synapse": "synapse", "synapse_files": "synapse", "redivis": "redivis/api/v1",
+    "openneuro": "openneuro", "openneuro_s3": "s3",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
     "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
     "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
@@ -80,11 +91,15 @@ ENDPOINTS = {
 """Where each of the sources' endpoints is answered."""
 MADE_UP = {
     "dataverse": {"token": common.TOKEN},
+    "github": {"token": github.TOKEN},
     "grand-challenge": {"token": grand_challenge.TOKEN},
     "hf": {"token": hf.TOKEN},
     "kaggle": {"token": kaggle.TOKEN},
     "netrc": {"user": "sandbox", "password": "sandbox-password"},
     "osf": {"token": common.TOKEN},
+    "loris": {"user": loris.USER, "password": loris.PASSWORD},
+    "xnat": {"user": xnat.USER, "password": xnat.PASSWORD},
+    "openneuro": {"token": openneuro.KEY},
     "physionet": {"user": physionet.USER, "password": physionet.PASSWORD},
     "redivis": {"token": redivis.TOKEN},
     "synapse": {"token": synapse.TOKEN},
@@ -102,6 +117,7 @@ class Hosts:
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
+        self.github = github.GitHub()
         self.grand_challenge = GrandChallenge()
         self.gen3 = Gen3()
         self.synapse = Synapse()
@@ -118,6 +134,10 @@ class Hosts:
         self.osf = Osf()
         self.dataverse = Dataverse()
         self.datacite = DataCite()
+        self.git = Git(self.shelf)
+        self.loris = loris.Loris()
+        self.xnat = xnat.Xnat()
+        self.openneuro = OpenNeuro(self.shelf)
         self.physionet = PhysioNet(self.shelf)
         self.s3 = Store(archive, self.shelf, google=False)
         self.gcs = Gcs(self.shelf)
@@ -132,8 +152,12 @@ class Hosts:
             "nlst": nlst.answer,
             "nbia-api": lambda request, path: self.nbia.answer(request, f"nbia-api/{path}"),
             "hf": self.hub.answer,
+            "loris": self.loris.answer,
+            "xnat": self.xnat.answer,
+            "openneuro": self.openneuro.answer,
             "physionet": self.physionet.answer,
             "kaggle": self.kaggle.answer,
+            "github": self.github.answer,
             "grand-challenge": self.grand_challenge.answer,
             "gen3": self.gen3.answer,
             "synapse": self.synapse.answer,
@@ -150,7 +174,7 @@ class Hosts:
             "onedrive": self.onedrive.answer,
             "webdav": self.clouds.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
-            "http": lambda request, path: web.answer(self.shelf, request, path),
+            "http": lambda request, path: self.git.answer(request, path) or web.answer(self.shelf, request, path),
         }
 
     def answer(self, request: Request) -> Answer:

@@ -79,7 +79,8 @@ class Store:
         if refused := self._refused(request, self._gates.get(bucket)):
             return refused
         if key:
-            return self._object(bucket, key)
+            version = request.query.get("versionId")
+            return self._object(bucket, f"{key}?versionId={version}" if version else key)
         if request.method == "HEAD":
             return Answer(200, {"x-amz-bucket-region": "us-east-1"})
         if request.query.get("list-type") != "2":
@@ -176,6 +177,7 @@ class Store:
         shelved = (
             Item(address.split("/", 3)[3], content.size, self._etag(bucket, content))
             for address, content in self._shelf.under(f"s3://{bucket}/{prefix}")
+            if "?versionId=" not in address  # lists have the current versions
         )
         return merge(shelved, self._indexed(bucket, prefix, delimiter, after), key=lambda item: item.key)
 

@@ -126,9 +126,11 @@ BUILTIN = {
     "dataverse": "medfetch.sources.dataverse:Dataverse",
     "dropbox": "medfetch.sources.dropbox:Dropbox",
     "figshare": "medfetch.sources.figshare:Figshare",
+    "datalad": "medfetch.sources.datalad:DataLad",
     "gcs": "medfetch.sources.gcs:Gcs",
     "gdrive": "medfetch.sources.gdrive:GoogleDrive",
     "gen3": "medfetch.sources.gen3:Gen3",
+    "github": "medfetch.sources.github:GitHub",
     "grand-challenge": "medfetch.sources.grand_challenge:GrandChallenge",
     "hf": "medfetch.sources.hf:HuggingFace",
     "http": "medfetch.sources.http:Http",
@@ -138,6 +140,8 @@ BUILTIN = {
     "mendeley": "medfetch.sources.mendeley:Mendeley",
     "onedrive": "medfetch.sources.onedrive:OneDrive",
     "osf": "medfetch.sources.osf:Osf",
+    "loris": "medfetch.sources.loris:Loris",
+    "openneuro": "medfetch.sources.openneuro:OpenNeuro",
     "physionet": "medfetch.sources.physionet:PhysioNet",
     "redivis": "medfetch.sources.redivis:Redivis",
     "s3": "medfetch.sources.s3:S3",
@@ -145,6 +149,7 @@ BUILTIN = {
     "tcia": "medfetch.sources.tcia:Tcia",
     "webdav": "medfetch.sources.webdav:WebDav",
     "zenodo": "medfetch.sources.zenodo:Zenodo",
+    "xnat": "medfetch.sources.xnat:Xnat",
 }
 ENTRY_POINTS = "medfetch.sources"
 
