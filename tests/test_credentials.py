@@ -137,7 +137,19 @@ ORDERS: dict[str, list[tuple[Put, Any]]] = {
         (file(".synapseConfig", "[default]\nauthtoken = syn1\n[authentication]\nauthtoken=syn0\n"), Token("syn1")),
         (variables(SYNAPSE_AUTH_TOKEN="syn2"), Token("syn2")),
     ],
+    "github": [
+        (variables(GH_TOKEN="gh1"), Token("gh1")),
+        (variables(GITHUB_TOKEN="gh2"), Token("gh2")),
+        (file(".config/gh/hosts.yml", "github.com:\n    oauth_token: gh3\n    user: me\n"), Token("gh3")),
+    ],
     "grand-challenge": [(variables(GRAND_CHALLENGE_AUTHORIZATION="BEARER gc1"), Token("gc1"))],
+    "openneuro": [
+        (variables(OPENNEURO_API_KEY="on1"), Token("on1")),
+        (
+            file(".config/openneuro-py/config.json", {"endpoint": "https://openneuro.org/", "apikey": "on2"}),
+            Token("on2"),
+        ),
+    ],
     "redivis": [
         (variables(REDIVIS_API_TOKEN="red1"), Token("red1")),
         (file(".redivis/python_credentials", {"access_token": "red2", "expires_at": time.time() + 9e6}), Token("red2")),
@@ -147,6 +159,8 @@ ORDERS: dict[str, list[tuple[Put, Any]]] = {
         (file(".netrc", "machine physionet.org login me password pw2\n"), Login("me", "pw2")),
     ],
     "netrc:data.example": [(file(".netrc", "machine data.example login me password pw\n"), Login("me", "pw"))],
+    "loris:data.example": [(file(".netrc", "machine data.example login me password pw\n"), Login("me", "pw"))],
+    "xnat:data.example": [(file(".netrc", "machine data.example login me password pw\n"), Login("me", "pw"))],
     f"gen3:{COMMONS}": [
         (variables(GEN3_API_KEY=f"accesstoken:///{KEY}"), Token(KEY)),
         (file(".gen3/credentials.json", {"api_key": KEY, "key_id": "id-1"}), ApiKey(KEY, "id-1")),
@@ -162,8 +176,9 @@ def test_secrets_are_found_in_the_order_of_the_hosts_own_tools(
     assert credentials.find(name, settings) is None
     assert credentials.where(name, settings) is None
     # Last things first: medfetch's own file, then each place that goes before all that are there already.
+    by_login = name.startswith(("loris", "netrc", "physionet", "xnat"))
     kept = from_text(name.partition(":")[0], json.dumps({"api_key": "own", "key_id": "own"}) if "gen3" in name
-                     else "own:secret" if name.startswith(("netrc", "physionet")) else "own-secret")  # fmt: skip
+                     else "own:secret" if by_login else "own-secret")  # fmt: skip
     own_file.keep(name, kept, settings)
     assert credentials.find(name, settings) == kept
     assert credentials.where(name, settings) == str(settings.credentials_file)

@@ -75,6 +75,7 @@ NEVER = {
 
 ONLY = {
     "botocore": ["credentials.aws", "net.signing"],
+    "dulwich": ["sources._git", "sandbox.git"],
     "google": ["credentials.google"],
     "google_crc32c": ["checksum", "sandbox.gcs", "sandbox.kaggle"],
     "pycurl": ["net.http"],

@@ -42,6 +42,8 @@ PASSWORDS = {"kaggle": "s3cret+kaggle/key=", "physionet": "s3cret physionet&", f
 TOKENS = {
     "hf": "hf_s3cretHuggingFace",
     "synapse": "s3cret.synapse",
+    "github": "s3cret-github",
+    "openneuro": "s3cret-openneuro",
     "redivis": "s3cret-redivis",
     "grand-challenge": "s3cret-gc",
     "osf": "s3cret-osf",
@@ -124,6 +126,8 @@ def probe(tmp_path: Path, run: Run, home: Path, box: Sandbox) -> dict[str, str]:
         "MEDFETCH_CONFIG": str(config),
         "MEDFETCH_ENDPOINT_PROBE": f"{box.endpoints['http']}/probe.example",
         "MEDFETCH_ENDPOINT_GEN3": box.endpoints["http"],
+        "GITHUB_TOKEN": TOKENS["github"],
+        "OPENNEURO_API_KEY": TOKENS["openneuro"],
         "REDIVIS_API_TOKEN": TOKENS["redivis"],
         "OSF_TOKEN": TOKENS["osf"],
         "ZENODO_TOKEN": TOKENS["zenodo"],

@@ -18,6 +18,9 @@ from responses.matchers import query_param_matcher
 from medfetch import sources
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.planning import matches
+from medfetch.sandbox.git import Git
+from medfetch.sandbox.messages import Request
+from medfetch.sandbox.web import Shelf
 from medfetch.sources import Members
 from medfetch.sources._paths import relative
 from medfetch.types import Group, RemoteFile, Selection
@@ -53,6 +56,12 @@ CASES = {
         {"link": "https://www.dropbox.com/home"},
     ),
     "gdrive": Case(f"https://drive.google.com/drive/folders/{'f' * 33}", {"folder": "f" * 33}, {"folder": "x"}),
+    # Which protocol, which commits, and what is in them.
+    "datalad": Case(
+        "https://h.example/r", {"repository": "https://h.example/r"}, {"repository": "r"}, before=3
+    ),
+    # The newest commit, then its tree.
+    "github": Case("o/r", {"repository": "o/r"}, {"repository": "r"}, before=2),
     # The archive, then the first pages of its items and of its images.
     "grand-challenge": Case("a", {"archive": "a"}, {"archive": "a/b"}, before=3),
     # The commit, then the first page of its tree.
@@ -82,6 +91,10 @@ CASES = {
     "osf": Case("abcde", {"project": "abcde"}, {"project": "abcd"}, before=2),
     # A token, the share, and the first page of what is in it.
     "onedrive": Case("https://1drv.ms/f/c/1/a", {"link": "https://1drv.ms/f/c/1/a"}, {"link": "https://h/"}, before=3),
+    # The projects, then the images of the first.
+    "loris": Case("h.example", {"host": "h.example"}, {"host": "h"}, before=2),
+    # The newest snapshot, then its files.
+    "openneuro": Case("ds000001", {"dataset": "ds000001"}, {"dataset": "1"}, before=2),
     "physionet": Case("p", {"project": "p", "version": "1.0"}, {"project": "p", "path": []}),
     # The dataset, the first page of its tables, and the list of the first one's files.
     "redivis": Case("o.d:abcd:v1_0", {"dataset": "o.d:abcd", "version": "v1_0"}, {"dataset": "d"}, before=3),
@@ -89,6 +102,8 @@ CASES = {
     # The folder, the first page of what is in it, and its first file.
     "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
     "zenodo": Case("3", {"record": 3}, {"record": "3"}),
+    # The subjects, the sessions of the first, and its files.
+    "xnat": Case("h.example/P", {"host": "h.example", "project": "P"}, {"host": "h.example"}, before=3),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
     "webdav": Case("https://c.example/s/token", {"share": "https://c.example/s/token"}, {"share": "c.example"}),
 }  # fmt: skip
@@ -214,6 +229,39 @@ def shares(mock: responses.RequestsMock) -> None:
     mock.add("PROPFIND", "https://c.example/public.php/dav/files/token/", dav, status=207)
 
 
+def openneuro(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+    """OpenNeuro's answer: a snapshot of two files."""
+    query = json.loads(str(request.body, "utf-8") if isinstance(request.body, bytes) else str(request.body))["query"]
+    if "latestSnapshot" in query:
+        return 200, {}, json.dumps({"data": {"dataset": {"latestSnapshot": {"tag": "1.0.0"}}}})
+    there = "https://s3.amazonaws.com/openneuro.org/ds000001"
+    rows = [
+        {"id": id, "filename": path, "size": 3, "annexed": "-" in id, "urls": [f"{there}/{path}?versionId=1"]}
+        for path, id in {"sub-1/anat/a.nii": f"MD5E-s3--{'0' * 32}.nii", "README": "1" * 40}.items()
+    ]
+    return 200, {}, json.dumps({"data": {"snapshot": {"files": rows}}})
+
+
+def git(mock: responses.RequestsMock) -> None:
+    """A repository with a file of git and one of git-annex."""
+    host = Git(Shelf())
+    host.publish("https://h.example/r", {"README": b"r"}, {"sub-1/anat/a.nii": b"abc"})
+
+    def answer(request: PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        body = request.body or b""
+        parts = urlsplit(str(request.url))
+        asked = Request(
+            str(request.method), f"{parts.path}?{parts.query}", tuple(request.headers.items()),
+            body.encode() if isinstance(body, str) else body,
+        )  # fmt: skip
+        told = host.answer(asked, f"h.example{parts.path}")
+        assert told is not None
+        return told.status, dict(told.headers), told.content.whole()
+
+    for method, what in (("GET", "info/refs"), ("POST", "git-upload-pack")):
+        mock.add_callback(method, f"https://h.example/r/{what}", answer)
+
+
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[None]:
     """The hosts' answers, small."""
@@ -229,7 +277,25 @@ def hosts() -> Iterator[None]:
             {"type": "file", "path": path, "oid": digit * 40, "size": 3} for path, digit in (("a", "0"), ("b/c", "1"))
         ]
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
+        repository = "https://api.github.com/repos/o/r"
+        mock.get(f"{repository}/commits/HEAD", json.dumps({"sha": "a" * 40}))
+        blobs = [{"path": path, "type": "blob", "mode": "100644", "sha": "b" * 39 + path, "size": 3} for path in "ac"]
+        mock.get(f"{repository}/git/trees/{'a' * 40}", json.dumps({"tree": blobs, "truncated": False}))
+        git(mock)
+        mock.get("https://h.example/api/v0.0.3/projects", json.dumps({"Projects": {"p": {}}}))
+        images = [{"Link": f"/candidates/{each}/V1/images/t1.mnc", "ScanType": "t1"} for each in ("123456", "123457")]
+        mock.get("https://h.example/api/v0.0.3/projects/p/images", json.dumps({"Images": images}))
+        for what, found in {
+            "projects/P/subjects": [{"ID": "S1", "label": "one"}],
+            "projects/P/subjects/S1/experiments": [{"ID": "E1", "label": "two", "xsiType": "xnat:mrSessionData"}],
+            "experiments/E1/scans/ALL/files": [
+                {"URI": f"/data/experiments/E1/scans/3/resources/7/files/{name}", "Size": "3", "collection": "DICOM",
+                 "digest": "0" * 32} for name in ("a.dcm", "b.dcm")
+            ],
+        }.items():  # fmt: skip
+            mock.get(f"https://h.example/data/{what}", json.dumps({"ResultSet": {"Result": found}}))
         grand_challenge(mock)
+        mock.add_callback("POST", "https://openneuro.org/crn/graphql", openneuro)
         redivis(mock)
         repositories(mock)
         shares(mock)
