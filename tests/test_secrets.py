@@ -154,7 +154,11 @@ def kept(ran: Ran, cache: Path, home: Path) -> None:
 def seen(box: Sandbox, path: str) -> dict[str, set[str | None]]:
     """Which Authorization reached the files, or the lists, of each secret."""
     return {
-        name: {entry.header("authorization") for entry in box.log if f"{path}/{number}" in entry.target}
+        name: {
+            entry.header("authorization")
+            for entry in box.log
+            if entry.target.partition("?")[0].endswith(f"{path}/{number}")
+        }
         for number, name in enumerate(NAMES)
     }
 
