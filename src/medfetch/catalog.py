@@ -5,24 +5,23 @@ It must not know the network, the cache, or what any single source's locator mea
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from medfetch import archives, names, recipe_check
-from medfetch.config import parse_size
+from medfetch import config, names, recipe_data, recipe_search
+from medfetch.catalog_index import Index
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.recipe_check import REQUIREMENTS, Problem
-from medfetch.recipe_schema import schema, suggestion
-from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
-from medfetch.yaml_marks import read
+from medfetch.recipe_data import REQUIREMENTS
+from medfetch.recipe_schema import suggestion
+from medfetch.recipe_search import Words
+from medfetch.types import Recipe, Route
 
-ROUTE_FIELDS = {"source", "requires", "third_party", "note", "unpack"}
-"""What a route has besides its source's own words."""
+if TYPE_CHECKING:
+    from medfetch.recipe_check import Problem
 
 
 def builtin() -> Path:
@@ -68,12 +67,13 @@ def load(
         return names.from_source(f"gen3:{name.removeprefix('drs://')}")
     if name.startswith("doi:"):
         raise UsageProblem(f"{name!r} is no DOI", hint="they look like doi:10.1234/abc")
-    # Imported here because looking for third-party sources takes a third of the time of `medfetch list`.
-    from medfetch import sources
-
     prefix, colon, _ = name.partition(":")
-    if colon and prefix in sources.names():
-        return names.from_source(name)
+    if colon:
+        # Imported here because looking for third-party sources takes a third of the time of `medfetch list`.
+        from medfetch import sources
+
+        if prefix in sources.names():
+            return names.from_source(name)
     path = Path(name).expanduser()
     if path.suffix.lower() in names.MANIFESTS:
         return names.from_manifest(path)
@@ -85,53 +85,27 @@ def load(
 
 
 def search(
-    text: str | None = None,
-    *,
-    modality: str | None = None,
-    anatomy: str | None = None,
-    task: str | None = None,
-    source: str | None = None,
-    access: str | None = None,
-    max_size: int | None = None,
-    extra: Iterable[Path] = (),
+    text: str | None = None, *, max_size: int | None = None, extra: Iterable[Path] = (), **facets: Words
 ) -> list[Recipe]:
     """The recipes that fit all that is given, by id; every word of ``text`` is in the id, the name or the summary.
 
-    Unlike ``load`` it does not validate. ``max_size`` is in bytes; a recipe of unknown size does not fit it.
+    Where ``text`` is an address or a DOI, they are those to which it leads (``addresses``). ``facets`` are those of
+    ``recipe_search``: modality, anatomy, task, source, access, licence, status; a word may be a pattern (``CC-BY-*``).
+    ``max_size`` is in bytes; a recipe of unknown size does not fit it. Unlike ``load`` it does not validate.
     Raises: RecipeError for a recipe that cannot be used at all; UsageProblem for a word that is in no vocabulary.
     """
-    for field, wanted in (("modality", modality), ("anatomy", anatomy), ("task", task)):
-        _known(field, wanted, schema()["$defs"][field]["enum"])
-    _known("access level", access, list(Level))
     extra = tuple(extra)
-    shared = _shared_requirements(extra)
-    words = (text or "").casefold().split()
-    recipes = (_read(path, shared) for path in find(extra).values())
-    return [
-        recipe
-        for recipe in recipes
-        if all(word in f"{recipe.id} {recipe.name} {recipe.summary}".casefold() for word in words)
-        and _among(modality, recipe.modality)
-        and _among(anatomy, recipe.anatomy)
-        and _among(task, recipe.tasks)
-        and _among(source, (route.source for part in recipe.parts for route in part.routes))
-        and _among(access, (recipe.access.level,))
-        and (max_size is None or (recipe.size is not None and recipe.size <= max_size))
-    ]
+    with Index(config.recipe_index()) as index:
+        shared = _shared_requirements(extra, index)
+        recipes = [_read(path, shared, index) for path in find(extra).values()]
+    return recipe_search.fitting(recipes, text, facets, max_size)
 
 
 def check(paths: Iterable[Path]) -> Iterator[Problem]:
     """Every problem of every recipe in files and directories; they may require what built-in recipes do."""
+    from medfetch import recipe_check  # with it comes what only a check needs
+
     return recipe_check.check(paths, builtin() / REQUIREMENTS)
-
-
-def _among(wanted: str | None, values: Iterable[str]) -> bool:
-    return wanted is None or wanted.casefold() in (value.casefold() for value in values)
-
-
-def _known(what: str, wanted: str | None, words: list[str]) -> None:
-    if wanted is not None and not _among(wanted, words):
-        raise UsageProblem(f"{wanted!r} is not a known {what}", hint=suggestion(wanted, words))
 
 
 def _load_id(name: str, extra: tuple[Path, ...]) -> Recipe:
@@ -148,14 +122,34 @@ def _load_id(name: str, extra: tuple[Path, ...]) -> Recipe:
 
 def _load_file(path: Path, extra: tuple[Path, ...], stem: str | None) -> Recipe:
     above = path.absolute().parents[:2]
-    shared = _shared_requirements((*extra, *reversed(above)))
-    try:
-        problems = recipe_check.check_recipe(path, shared, stem)
-    except OSError as error:
-        raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
-    if problems:
-        raise _as_error(problems[0])
-    return _read(path, shared)
+    with Index(config.recipe_index()) as index:
+        shared = _shared_requirements((*extra, *reversed(above)), index)
+        # All that the verdict depends on, besides the file and medfetch itself.
+        measure = hashlib.sha256(repr((stem, sorted(shared))).encode()).hexdigest()
+        try:
+            right = index.is_right(path, measure)
+            problem = None if right else _first_problem(path, shared, stem)
+        except OSError as error:
+            raise UsageProblem(f"{path}: cannot be read: {error.strerror or error}") from error
+        if problem:
+            raise _as_error(problem)
+        recipe = _read(path, shared, index)
+        if not right and _is_of_builtin_sources(recipe):
+            index.note_right(path, measure)
+        return recipe
+
+
+def _first_problem(path: Path, shared: Iterable[str], stem: str | None) -> Problem | None:
+    from medfetch import recipe_check  # as in check
+
+    return next(iter(recipe_check.check_recipe(path, shared, stem)), None)
+
+
+def _is_of_builtin_sources(recipe: Recipe) -> bool:
+    """Others may be gone next time."""
+    from medfetch import sources  # as in load
+
+    return all(route.source in sources.BUILTIN for part in recipe.parts for route in part.routes)
 
 
 def _as_error(problem: Problem) -> RecipeError:
@@ -209,7 +203,7 @@ def _leads_to(route: Route, doi: str, source: str, meant: Mapping[str, Any]) -> 
     return bool(meant) and route.source == source and meant.items() <= route.locator.items()
 
 
-def _shared_requirements(extra: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
+def _shared_requirements(extra: Iterable[Path], index: Index) -> dict[str, Mapping[str, Any]]:
     """The requirements of all recipe directories by name; a later directory goes before an earlier one."""
     shared: dict[str, Mapping[str, Any]] = {}
     for directory in (builtin(), *extra):
@@ -217,8 +211,8 @@ def _shared_requirements(extra: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
         if not path.is_file():
             continue
         try:
-            shared.update(read(path))
-        except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+            shared.update(index.read(path))
+        except (TypeError, ValueError) as error:
             raise _explained(path, error) from error
         try:
             TopologicalSorter({name: step.get("after", ()) for name, step in shared.items()}).prepare()
@@ -234,91 +228,8 @@ def _explained(path: Path, error: Exception) -> RecipeError:
     return next((_as_error(problem) for problem in check([path])), RecipeError(str(error), at=str(path)))
 
 
-def _read(path: Path, shared: Mapping[str, Mapping[str, Any]]) -> Recipe:
+def _read(path: Path, shared: Mapping[str, Mapping[str, Any]], index: Index) -> Recipe:
     try:
-        return _built(read(path), shared, str(path))
-    except (
-        yaml.YAMLError,
-        UnicodeDecodeError,
-        UsageProblem,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+        return recipe_data.built(index.read(path), shared, str(path))
+    except (UsageProblem, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _explained(path, error) from error
-
-
-def _built(data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], origin: str) -> Recipe:
-    parts = tuple(_part(name, part, shared) for name, part in data.get("parts", {}).items())
-    if "routes" in data:
-        parts = (_part("all", {"routes": data["routes"], "size": data.get("size")}, shared),)
-    sizes = [part.size for part in parts if part.default]
-    total = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
-    access = data["access"]
-    return Recipe(
-        id=data["id"],
-        name=data["name"],
-        summary=data["summary"],
-        parts=parts,
-        access=Access(
-            Level(access["level"]),
-            _requirements(access.get("requires", ()), shared),
-            access.get("terms"),
-            access.get("note"),
-        ),
-        version=data.get("version"),
-        licence=data.get("licence"),
-        citations=tuple(data.get("cite", ())),
-        homepage=data.get("homepage"),
-        status=data.get("status", {}),
-        modality=tuple(data.get("modality", ())),
-        anatomy=tuple(data.get("anatomy", ())),
-        tasks=tuple(data.get("tasks", ())),
-        subjects=data.get("subjects"),
-        size=_size(data.get("size")) or total,
-        evidence=tuple(data.get("evidence", ())),
-        unknown=tuple(data.get("unknown", ())),
-        digest=names.digest(data),
-        origin=origin,
-    )
-
-
-def _part(name: str, data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> Part:
-    return Part(
-        name=name,
-        routes=tuple(
-            Route(
-                source=route["source"],
-                locator={key: value for key, value in route.items() if key not in ROUTE_FIELDS},
-                requires=_requirements(route.get("requires", ()), shared),
-                third_party=route.get("third_party", False),
-                unpack=archives.read(route.get("unpack", False)),
-            )
-            for route in data.get("routes", ())
-        ),
-        default=data.get("default", True),
-        summary=data.get("summary"),
-        licence=data.get("licence"),
-        size=_size(data.get("size")),
-        unpacked=_size(data.get("unpacked")),
-    )
-
-
-def _size(value: int | str | None) -> int | None:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _requirements(
-    items: Iterable[str | Mapping[str, Any]], shared: Mapping[str, Mapping[str, Any]]
-) -> tuple[Requirement, ...]:
-    """The requirements named, each after those that it waits for."""
-    ordered: dict[str, Requirement] = {}
-    for item in items:
-        data = {"name": item} | dict(shared[item]) if isinstance(item, str) else item
-        for before in _requirements(data.get("after", ()), shared):
-            ordered.setdefault(before.name, before)
-        fields: dict[str, Any] = {key: data.get(key) for key in ("at", "wait", "credential", "sign", "lapses")}
-        after = tuple(data.get("after", ()))
-        ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))
-    return tuple(ordered.values())

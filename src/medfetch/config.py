@@ -93,6 +93,11 @@ def parse_size(text: str) -> int:
     return round(float(match[1]) * UNITS[match[2].upper()])
 
 
+def recipe_index() -> Path:
+    """Where the compiled recipes are kept (``catalog_index``): in the user's cache directory, whatever the cache."""
+    return Path(platformdirs.user_cache_dir("medfetch")) / ".medfetch" / "recipes.json"
+
+
 def default_cache() -> Path:
     """``cache/`` of a source checkout, else the user's cache directory."""
     checkout = Path(__file__).resolve().parents[2]

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from medfetch import manifests
-from medfetch.checksum import parse
 from medfetch.errors import UsageProblem
 from medfetch.types import Access, Level, Part, Recipe, Route
 
@@ -81,6 +79,8 @@ def from_address(url: str, sha256: str | None) -> Recipe:
     plain = address._replace(query="", fragment="").geturl()
     file: dict[str, Any] = {"path": _file_name(address.path) or str(address.hostname), "url": url}
     if sha256:
+        from medfetch.checksum import parse
+
         file["sha256"] = parse(f"sha256:{sha256}").hex
     # Addresses that differ in their query are different datasets, and must not share a home.
     text = plain if url == plain else f"{plain}?{hashlib.sha256(url.encode()).hexdigest()[:12]}"
@@ -92,6 +92,8 @@ def from_manifest(path: Path) -> Recipe:
 
     Raises: UsageProblem if it cannot be read; RecipeError if it is no such list, or damaged: names file and line.
     """
+    from medfetch import manifests  # which only manifests need
+
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

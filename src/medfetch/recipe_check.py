@@ -13,13 +13,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from medfetch.recipe_data import REQUIREMENTS
 from medfetch.recipe_schema import Finding, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
 LISTS_FILES = ("box", "dropbox", "gdrive", "http", "links", "onedrive")
 """Sources whose routes say of single files where they go."""
-REQUIREMENTS = "requirements.yaml"
-"""The file of a recipe directory that holds what several recipes require."""
 PLACEHOLDER = re.compile(r"\{n(:0[1-9]d)?\}")
 """The number in a path or address of a range."""
 RELATIVE = "write it relative, with forward slashes"

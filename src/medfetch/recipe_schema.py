@@ -5,16 +5,16 @@ It must not know files, lines or anything that a schema cannot say.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from medfetch.yaml_marks import Field
+if TYPE_CHECKING:
+    from medfetch.yaml_marks import Field
 
 TYPES = {
     "string": "text",
@@ -37,6 +37,8 @@ class Finding:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """A hint with the names that look like the one given, else with all of them."""
+    import difflib
+
     names = sorted(known)
     if close := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
         return f"did you mean {' or '.join(close)}?"

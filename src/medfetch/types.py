@@ -128,6 +128,8 @@ class Recipe:
     licence: Mapping[str, str] | None = None
     citations: tuple[str, ...] = ()
     homepage: str | None = None
+    also: tuple[str, ...] = ()
+    """Other addresses that people know it by, old ones among them."""
     status: Mapping[str, str] = field(default_factory=dict)
     modality: tuple[str, ...] = ()
     anatomy: tuple[str, ...] = ()

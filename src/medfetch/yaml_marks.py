@@ -62,12 +62,15 @@ def dotted(where: Field) -> str:
     return text.removeprefix(".")
 
 
-def read(path: Path) -> Any:
+def parse(raw: bytes) -> Any:
     """The content alone, as fast as can be.
 
-    Raises: OSError, UnicodeDecodeError, yaml.YAMLError.
+    Raises: ValueError if it is no YAML, or not UTF-8.
     """
-    return yaml.load(path.read_bytes().decode("utf-8-sig"), Loader)
+    try:
+        return yaml.load(raw.decode("utf-8-sig"), Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_marked(path: Path) -> Document:

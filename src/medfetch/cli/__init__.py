@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from medfetch import __version__
 
@@ -23,6 +24,7 @@ VERBS = {
     "gc": "remove what interrupted work left",
     "login": "keep a credential, read from a prompt or standard input",
     "logout": "forget it",
+    "completion": "print what makes a shell complete commands and datasets",
     "recipe": "check recipes",
     "sandbox": "run a stand-in for the archives on loopback",
 }
@@ -38,6 +40,11 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         return import_module(f"medfetch.cli.{name}").command  # type: ignore[no-any-return]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click would import all of them to see whether one is hidden.
+        verbs = [CompletionItem(verb, help=told) for verb, told in VERBS.items() if verb.startswith(incomplete)]
+        return verbs if not incomplete.startswith("-") else click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

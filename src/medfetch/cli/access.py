@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import click
 
 from medfetch import catalog, dois, standing
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -25,7 +26,7 @@ IN_MARKDOWN = ("step", "do", "at", "wait", "sign", "lapses", "state", "opens")
 
 
 @click.command("access")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.names)
 @click.option("--all", "everything", is_flag=True, help="Of all recipes.")
 @click.option("--check", is_flag=True, help="Ask the hosts whether they would let you in.")
 @click.option("--csv", "as_csv", is_flag=True, help="A table for a spreadsheet.")

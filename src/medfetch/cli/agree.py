@@ -12,6 +12,7 @@ import click
 
 from medfetch import agreements, dois, requirements, standing
 from medfetch.agreements import Agreement
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
 from medfetch.types import Recipe, Requirement
@@ -22,7 +23,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command("agree")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.names)
 @click.option("--step", "names", multiple=True, help="A step that you have taken, in place of the terms (repeatable).")
 @click.option("--until", type=DAY, metavar="DATE", help="The last day on which it is good, where the terms say so.")
 @click.option("--agreed-on", type=DAY, metavar="DATE", help="When it was agreed to, elsewhere; with --as, for scripts.")

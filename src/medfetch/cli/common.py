@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from medfetch import config, logs
+from medfetch.cli import completion
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, Incomplete, MedfetchError, Stopped, UsageProblem
 from medfetch.progress import Display, Lines, Terminal
@@ -151,8 +152,10 @@ def with_wish(function: Function) -> Function:
     @click.option(
         "-s", "--select", multiple=True, metavar="KEY=VALUE[,VALUE…]", help="subject, study, series, modality, path …"
     )
-    @click.option("--part", "parts", multiple=True, help="Only this part (repeatable).")
-    @click.option("--route", help="Only by this source.")
+    @click.option(
+        "--part", "parts", multiple=True, shell_complete=completion.parts, help="Only this part (repeatable)."
+    )
+    @click.option("--route", shell_complete=completion.routes, help="Only by this source.")
     @click.option("--limit", type=click.IntRange(1), help="Only the first N series or files.")
     @click.option("--refresh", is_flag=True, help="Resolve again where a plan exists.")
     @functools.wraps(function)

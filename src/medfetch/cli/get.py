@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 
 from medfetch import admission, runner, standing, upkeep
-from medfetch.cli import links
+from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.config import Settings
@@ -20,7 +20,7 @@ from medfetch.types import Recipe
 
 
 @click.command("get")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.names)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
 @links.option
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")

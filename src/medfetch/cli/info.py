@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from medfetch import dois, requirements
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.progress import human
-from medfetch.types import Part, Recipe
+from medfetch.types import Part, Recipe, Route
+
+WIDE = 100
 
 
 @click.command("info")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @with_session
 def command(session: Session, name: str) -> None:
     """Show one dataset: what it is, size, licence, parts, requirements, and where each fact was read."""
@@ -29,8 +33,29 @@ def _content(recipe: Recipe) -> dict[str, Any]:
     return content
 
 
-def _lines(recipe: Recipe) -> list[str]:
-    lines = [f"{recipe.name} ({recipe.id})", *textwrap.wrap(recipe.summary, 100)]
+def _lines(recipe: Recipe) -> Iterator[str]:
+    yield f"{recipe.name} ({recipe.id})"
+    yield from textwrap.wrap(recipe.summary, WIDE)
+    for name, value in _facts(recipe).items():
+        yield from _wrapped(f"  {name:<10} ", value)
+    yield from _parts("parts", [part for part in recipe.parts if part.default])
+    yield from _parts("parts that come only with --part", [part for part in recipe.parts if not part.default])
+    if steps := requirements.steps(recipe, recipe.parts):
+        yield "to do before it can be had"
+        for step in steps:
+            where = f"{step.at or 'where: unknown'}; usual wait: {step.wait or 'unknown'}"
+            yield from _wrapped("  ", f"{step.do} — {where}")
+    if recipe.evidence:
+        yield "read"
+        for each in recipe.evidence:
+            yield from _wrapped("  ", f"{each['fact']}: {each['source']} ({each['read']})")
+    if recipe.unknown:
+        yield "unknown"
+        for told in recipe.unknown:
+            yield from _wrapped("  ", told)
+
+
+def _facts(recipe: Recipe) -> dict[str, str]:
     facts = {
         "access": recipe.access.level.value,
         "size": human(recipe.size) if recipe.size else "unknown",
@@ -38,37 +63,41 @@ def _lines(recipe: Recipe) -> list[str]:
         "licence": " ".join(recipe.licence.values()) if recipe.licence else "unknown",
         "status": " as of ".join(str(value) for value in recipe.status.values()) or "unknown",
         "homepage": recipe.homepage or "unknown",
+        "also": " ".join(recipe.also),
         "cite": ", ".join(recipe.citations) or "unknown",
+        "note": recipe.access.note or "",
     }
-    lines += [f"  {name:<10} {value}" for name, value in facts.items()]
-    if recipe.access.note:
-        lines.append(f"  note       {recipe.access.note}")
-    if recipe.parts:
-        lines += ["parts", *(f"  {_part(part)}" for part in recipe.parts)]
-    steps = requirements.steps(recipe, recipe.parts)
-    if steps:
-        lines.append("to do before it can be had")
-        lines += [
-            f"  {step.do} — {step.at or 'where: unknown'}; usual wait: {step.wait or 'unknown'}" for step in steps
-        ]
-    if recipe.evidence:
-        lines += ["read", *(f"  {each['fact']}: {each['source']} ({each['read']})" for each in recipe.evidence)]
-    if recipe.unknown:
-        lines += ["unknown", *(f"  {each}" for each in recipe.unknown)]
-    return lines
+    return {name: value for name, value in facts.items() if value}
 
 
-def _part(part: Part) -> str:
-    told = [part.summary.removesuffix(".")] if part.summary else []
-    told += [human(part.size)] if part.size else []
-    ways = ", then ".join(route.source for route in part.routes)
-    told += [f"by {ways}" if ways else "no route by program"]
-    told += [f"checksums by {who}" for who in _reckoners(part)]
-    told += [] if part.default else ["only with --part"]
-    return f"{part.name}: {', '.join(told)}"
+def _parts(title: str, parts: list[Part]) -> Iterator[str]:
+    """A table of parts: name, size, ways, and what is in them, which has the rest of the line and lines of its own."""
+    if not parts:
+        return
+    yield title
+    rows = [(part.name, human(part.size) if part.size else "", _ways(part.routes), _told(part)) for part in parts]
+    names, sizes, ways = (min(max(len(row[column]) for row in rows), WIDE // 3) for column in range(3))
+    for name, size, way, told in rows:
+        yield from _wrapped(f"  {name:<{names}}  {size:>{sizes}}  {way:<{ways}}  ", told)
 
 
-def _reckoners(part: Part) -> list[str]:
-    """Who computed the checksums of a part's files, where that was not the publisher."""
+def _ways(routes: Iterable[Route]) -> str:
+    ways = [f"{route.source} (third party)" if route.third_party else route.source for route in routes]
+    return ", then ".join(dict.fromkeys(ways)) or "no route"
+
+
+def _told(part: Part) -> str:
+    told = [part.summary] if part.summary else []
+    told += [f"Unpacked {human(part.unpacked)}."] if part.unpacked else []
+    told += [f"Licence: {part.licence['id']}."] if part.licence else []
     files = (file for route in part.routes for file in route.locator.get("files", ()))
-    return list(dict.fromkeys(file["checksums_by"] for file in files if "checksums_by" in file))
+    told += [f"Checksums by {who}." for who in dict.fromkeys(file.get("checksums_by") for file in files) if who]
+    return " ".join(told)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    """Text behind a head, with the lines that follow under its beginning; addresses stay whole."""
+    return textwrap.wrap(
+        text, max(WIDE, len(head) + WIDE // 3), initial_indent=head, subsequent_indent=" " * len(head),
+        break_long_words=False, break_on_hyphens=False,
+    ) or [head.rstrip()]  # fmt: skip

@@ -7,11 +7,12 @@ import sys
 import click
 
 from medfetch import dois, runner, upkeep
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 
 
 @click.command("path")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @with_session
 def command(session: Session, name: str) -> None:
     """Print where a dataset is; exit 1 if what was asked for is not complete."""

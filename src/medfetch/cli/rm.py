@@ -7,12 +7,13 @@ import sys
 import click
 
 from medfetch import dois, runner, upkeep
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
 
 
 @click.command("rm")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=completion.names)
 @with_session
 def command(session: Session, names: tuple[str, ...], yes: bool) -> None:
     """Remove datasets from the cache."""

@@ -6,6 +6,7 @@ import click
 
 from medfetch import cache, catalog, dois, runner, standing, upkeep
 from medfetch.cache import Home
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import MedfetchError
 from medfetch.progress import counted, human
@@ -13,7 +14,7 @@ from medfetch.types import Recipe
 
 
 @click.command("status")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.names)
 @with_session
 def command(session: Session, names: tuple[str, ...]) -> None:
     """Show what is in the cache: complete, partial (and what is missing), stale; and agreements that have lapsed."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from medfetch import dois, runner, standing, upkeep
+from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
 from medfetch.progress import counted
 
 
 @click.command("verify")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=completion.names)
 @click.option("--content", is_flag=True, help="Also open the files: DICOM, NIfTI, gzip, zip.")
 @click.option("--repair", is_flag=True, help="Fetch again what is wrong.")
 @with_session

@@ -1,0 +1,95 @@
+"""A recipe file's content as a Recipe. It must not know where recipes are, nor say what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from medfetch import archives, names
+from medfetch.config import parse_size
+from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
+
+REQUIREMENTS = "requirements.yaml"
+"""The file of a recipe directory that holds what several recipes require."""
+ROUTE_FIELDS = {"source", "requires", "third_party", "note", "unpack"}
+"""What a route has besides its source's own words."""
+
+
+def built(data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], origin: str) -> Recipe:
+    """The recipe that a file's content is; ``shared`` holds the requirements that recipes name.
+
+    Raises: UsageProblem, LookupError, TypeError, ValueError, AttributeError where the content is no recipe.
+    """
+    parts = tuple(_part(name, part, shared) for name, part in data.get("parts", {}).items())
+    if "routes" in data:
+        parts = (_part("all", {"routes": data["routes"], "size": data.get("size")}, shared),)
+    sizes = [part.size for part in parts if part.default]
+    total = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
+    access = data["access"]
+    return Recipe(
+        id=data["id"],
+        name=data["name"],
+        summary=data["summary"],
+        parts=parts,
+        access=Access(
+            Level(access["level"]),
+            _requirements(access.get("requires", ()), shared),
+            access.get("terms"),
+            access.get("note"),
+        ),
+        version=data.get("version"),
+        licence=data.get("licence"),
+        citations=tuple(data.get("cite", ())),
+        homepage=data.get("homepage"),
+        also=tuple(data.get("also", ())),
+        status=data.get("status", {}),
+        modality=tuple(data.get("modality", ())),
+        anatomy=tuple(data.get("anatomy", ())),
+        tasks=tuple(data.get("tasks", ())),
+        subjects=data.get("subjects"),
+        size=_size(data.get("size")) or total,
+        evidence=tuple(data.get("evidence", ())),
+        unknown=tuple(data.get("unknown", ())),
+        digest=names.digest(data),
+        origin=origin,
+    )
+
+
+def _part(name: str, data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> Part:
+    return Part(
+        name=name,
+        routes=tuple(
+            Route(
+                source=route["source"],
+                locator={key: value for key, value in route.items() if key not in ROUTE_FIELDS},
+                requires=_requirements(route.get("requires", ()), shared),
+                third_party=route.get("third_party", False),
+                unpack=archives.read(route.get("unpack", False)),
+            )
+            for route in data.get("routes", ())
+        ),
+        default=data.get("default", True),
+        summary=data.get("summary"),
+        licence=data.get("licence"),
+        size=_size(data.get("size")),
+        unpacked=_size(data.get("unpacked")),
+    )
+
+
+def _size(value: int | str | None) -> int | None:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _requirements(
+    items: Iterable[str | Mapping[str, Any]], shared: Mapping[str, Mapping[str, Any]]
+) -> tuple[Requirement, ...]:
+    """The requirements named, each after those that it waits for."""
+    ordered: dict[str, Requirement] = {}
+    for item in items:
+        data = {"name": item} | dict(shared[item]) if isinstance(item, str) else item
+        for before in _requirements(data.get("after", ()), shared):
+            ordered.setdefault(before.name, before)
+        fields: dict[str, Any] = {key: data.get(key) for key in ("at", "wait", "credential", "sign", "lapses")}
+        after = tuple(data.get("after", ()))
+        ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))
+    return tuple(ordered.values())
