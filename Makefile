@@ -37,6 +37,7 @@ lint: .venv/developed
 
 docs: .venv/developed
 	$(BIN)/python scripts/command_reference.py > docs/cli.md
+	$(BIN)/python scripts/dataset_table.py > docs/datasets.md
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

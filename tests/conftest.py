@@ -15,6 +15,11 @@ from running import CAP, Medfetch, Run
 from medfetch.sandbox import Sandbox
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # The compiled recipes of tests are kept with pytest's own things, not in the user's cache directory.
+    os.environ["XDG_CACHE_HOME"] = str(config.cache.mkdir("medfetch"))
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """Where runs keep their datasets; not made yet."""

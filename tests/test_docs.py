@@ -11,7 +11,7 @@ from types import ModuleType
 import click
 import pytest
 
-from medfetch import sources
+from medfetch import catalog, sources
 from medfetch.cli import VERBS
 from medfetch.config import Settings
 
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cache" / "README.md"])
 
 
-def _command_reference() -> ModuleType:
-    path = ROOT / "scripts" / "command_reference.py"
+def _script(name: str) -> ModuleType:
+    path = ROOT / "scripts" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -28,7 +28,8 @@ def _command_reference() -> ModuleType:
     return module
 
 
-REFERENCE = _command_reference()
+REFERENCE = _script("command_reference")
+TABLE = _script("dataset_table")
 COMMANDS: list[tuple[str, click.Command]] = list(REFERENCE.commands())
 
 
@@ -46,6 +47,22 @@ def test_every_verb_is_summed_up() -> None:
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert page == REFERENCE.reference(), "run: make docs"
+
+
+def test_the_page_of_datasets_is_what_the_recipes_say() -> None:
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    assert page == TABLE.page(), "run: make docs"
+
+
+def test_the_page_of_datasets_has_a_row_for_each_recipe() -> None:
+    rows = [line for line in TABLE.page().splitlines() if line.startswith("| ")]
+    assert {line.count(" |") for line in rows} == {9}
+    assert [re.sub(r"^\| \[?([^\] ]+).*", r"\1", row) for row in rows[2:]] == list(catalog.find())
+
+
+def test_of_every_source_it_is_known_whether_its_host_tells_checksums() -> None:
+    assert set(sources.BUILTIN) <= TABLE.TELLING | TABLE.SILENT, "say so in scripts/dataset_table.py"
+    assert not TABLE.TELLING & TABLE.SILENT
 
 
 def test_every_setting_is_documented() -> None:

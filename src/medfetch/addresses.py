@@ -83,12 +83,11 @@ def _own(recipe: Recipe, wanted: str) -> Iterator[str]:
 
 def _is_page(wanted: str, source: str, locator: Mapping[str, Any]) -> bool:
     host, *fields = PAGES.get(source, ("",))
-    at, _, path = wanted.partition("/")
+    at, *steps = filter(None, re.split(r"[/?#!:=&]", wanted.casefold()))
     if not host or (at != host and not at.endswith(f".{host}")):
         return False
-    steps = f"/{path.casefold()}/".replace("?", "/").replace(":", "/")
     values = [str(locator[field]).casefold() for field in fields if isinstance(locator.get(field), (str, int))]
-    return any(f"/{value}/" in steps for value in values)
+    return any(f"/{value}/" in f"/{'/'.join(steps)}/" for value in values)
 
 
 def _others(recipe: Recipe, wanted: str) -> Iterator[str]:

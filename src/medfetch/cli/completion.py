@@ -30,7 +30,7 @@ def names(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[Co
     """Datasets by their ids; files for what looks like one."""
     if begun.startswith((".", "~")) or "/" in begun:
         return [CompletionItem(begun, type="file")]
-    given = ctx.params.get("names") or ()
+    given = _given(ctx)
     return [
         CompletionItem(recipe.id, help=recipe.name)
         for recipe in _recipes()
@@ -71,5 +71,10 @@ def _recipes() -> list[Recipe]:
 
 
 def _named(ctx: click.Context) -> list[Recipe]:
-    given = ctx.params.get("names") or ()
+    given = _given(ctx)
     return [recipe for recipe in _recipes() if recipe.id in given]
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """The names on the line so far; those before an option without its value are left over from parsing."""
+    return {*(ctx.params.get("names") or ()), *ctx.args}

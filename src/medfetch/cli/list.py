@@ -27,7 +27,10 @@ from medfetch.types import Recipe
 @click.option("--status", multiple=True, shell_complete=facet, help="available, moved, gated … (repeatable).")
 @click.option("--max-size", help="At most so many bytes, such as 50G.")
 @click.option(
-    "--sort", type=click.Choice(list(recipe_search.ORDERS)), default="name", help="What is unknown comes last."
+    "--sort",
+    type=click.Choice(list(recipe_search.ORDERS)),
+    default="name",
+    help="name, size, subjects, modality, access; what is unknown comes last.",
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @with_session
