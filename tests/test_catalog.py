@@ -497,6 +497,7 @@ subjects: 3
 licence: {id: CC0-1.0, url: "https://example.org/cc0"}
 cite: ["doi:10.1234/Sample"]
 homepage: https://example.org/
+also: ["http://old.example.org/data", "ftp://example.org"]
 status: {is: available, as_of: 2026-11-20}
 access:
   level: terms
@@ -533,6 +534,8 @@ def test_loading_gives_everything_that_the_file_says(full: Path) -> None:
     assert recipe.status == {"is": "available", "as_of": "2026-11-20"}
     assert recipe.evidence == ({"fact": "all", "source": "a page", "read": "2026-11-20"},)
     assert recipe.unknown == ("much",)
+    assert recipe.homepage == "https://example.org/"
+    assert recipe.also == ("http://old.example.org/data", "ftp://example.org")
     assert recipe.access.level is Level.TERMS
     assert [(step.name, step.kind, step.at) for step in recipe.access.requires] == [
         ("click", "terms", "https://example.org/terms")

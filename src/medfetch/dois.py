@@ -10,10 +10,9 @@ import threading
 from contextlib import closing, suppress
 from urllib.parse import quote, urlsplit
 
-from medfetch import cache, catalog, sources
+from medfetch import catalog
 from medfetch.config import Settings
 from medfetch.errors import CacheError, Refused, Retryable, UsageProblem
-from medfetch.hosts import Hosts
 from medfetch.types import Recipe, Traits
 
 TRAITS = Traits(endpoints={"datacite": "https://api.datacite.org"})
@@ -42,6 +41,8 @@ def named(doi: str, settings: Settings) -> str:
 
     Raises: UsageProblem where it leads to no page that a source reads; Unreachable, Retryable, Refused.
     """
+    from medfetch import cache  # most names are no DOIs
+
     wanted = doi.casefold()
     # A DOI stands for the same thing for ever: for what is here already, nobody need be asked.
     note = cache.dois_folder(settings.cache) / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
@@ -57,7 +58,9 @@ def named(doi: str, settings: Settings) -> str:
 
 def _asked(doi: str, settings: Settings) -> tuple[str, str]:
     """Where a DOI leads, and who published what is there. Raises: UsageProblem where DataCite does not know it."""
-    from medfetch.net.stack import ApiNet  # it brings the HTTP clients, and most names are no DOIs
+    from medfetch import cache  # as in named
+    from medfetch.hosts import Hosts
+    from medfetch.net.stack import ApiNet
 
     if settings.sandbox and not settings.made_up:  # no stand-in is running
         raise UsageProblem(f"nothing is kept of {doi}", hint="medfetch get --sandbox asks the stand-in for DataCite")
@@ -80,6 +83,8 @@ def _asked(doi: str, settings: Settings) -> tuple[str, str]:
 
 def _name(doi: str, url: str, publisher: str) -> str:
     """What a page's address is called by its source. Raises: UsageProblem."""
+    from medfetch import sources  # as in catalog.load
+
     host = urlsplit(url).hostname or ""
     source = next((each for site, each in SITES.items() if host == site or host.endswith(f".{site}")), None)
     if PERSISTENT in url:
