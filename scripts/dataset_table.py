@@ -32,10 +32,10 @@ BY_HAND = {"aspera", "manual"}
 """Sources that no program of ours can ask."""
 TELLING = {
     "dataverse", "datalad", "figshare", "gcs", "gen3", "github", "hf", "idc", "kaggle", "mendeley", "onedrive",
-    "openneuro", "osf", "physionet", "redivis", "s3", "synapse", "tcia", "torrent", "zenodo",
+    "openneuro", "osf", "physionet", "redivis", "s3", "synapse", "tcia", "torrent", "xnat", "zenodo",
 }  # fmt: skip
 """Sources whose hosts tell checksums, with a list or with the bytes."""
-SILENT = {"aspera", "box", "dropbox", "ftp", "gdrive", "grand-challenge", "http", "links", "manual", "webdav"}
+SILENT = {"aspera", "box", "dropbox", "ftp", "gdrive", "grand-challenge", "http", "links", "loris", "manual", "webdav"}
 """Those whose hosts tell none, or of few files."""
 
 
