@@ -56,6 +56,8 @@ NEVER = {
     "planning": ["net", "sources", "transfer", "runner", "cli"],
     "verify": ["net", "sources", "state", "ledger", "transfer", "runner", "cli"],
     "catalog": ["net", "state", "ledger", "cache", "transfer", "runner", "cli"],
+    "brought": ["net", "sources", "state", "ledger", "transfer", "catalog", "runner", "cli"],
+    "manual": ["net.http", "catalog", "cli"],
     "recipe_data": ["net", "catalog", "recipe_check", "sources", "cli"],
     "recipe_search": ["net", "catalog", "catalog_index", "recipe_check", "sources", "cli"],
     "requirements": ["net", "state", "ledger", "credentials", "agreements", "sources", "runner", "cli"],

@@ -9,6 +9,7 @@ from typing import Any
 from medfetch import agreements, requirements, standing
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired
+from medfetch.requirements import DOWNLOAD
 from medfetch.standing import NO_LOGIN, NOT_YET, Standing, State
 from medfetch.types import Door, Part, Recipe, Requirement, Route, Verdict
 
@@ -20,7 +21,7 @@ def ways(recipe: Recipe, part: Part, settings: Settings) -> tuple[Route, ...]:
     ledger = agreements.read(settings)
     judged = {step.name for step in requirements.steps(recipe, [part])}
     others = []
-    for route in part.routes[1:]:
+    for route in [route for route in part.routes[1:] if not requirements.by_hand(route)]:
         standings = standing.of_dataset(recipe, [replace(part, routes=(route,))], settings, ledger, None)
         if all(each.done for each in standings if each.step.name not in judged):
             others.append(route)
@@ -29,12 +30,13 @@ def ways(recipe: Recipe, part: Part, settings: Settings) -> tuple[Route, ...]:
 
 def check(
     recipe: Recipe, parts: Sequence[Part], settings: Settings, *,
-    ask: Callable[[], Verdict | None], silent: Sequence[Part], held: bool,
+    ask: Callable[[], Verdict | None], silent: Sequence[Part], held: bool, closed: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Lets a run begin, or says what is missing.
 
     ``ask`` asks the hosts, where they should be; ``silent`` are the parts whose hosts tell nothing, so that nothing can
-    be unknown of their steps; ``held`` says that all is here already, so that only what was agreed to matters.
+    be unknown of their steps; ``held`` says that all is here already, so that only what was agreed to matters;
+    ``closed`` are the names of parts of which nobody knows which files there are, but who has them.
     Raises: AccessRequired with every open step; nothing was downloaded. UsageProblem for a file that cannot be used.
     """
     ledger = agreements.read(settings)
@@ -45,15 +47,17 @@ def check(
         if each.trouble:
             raise each.trouble
     to_take = [each for each in standings if not each.done]
-    closed = [part.name for part in parts if not part.routes]
     if closed or not parts:
+        see = f"see {recipe.homepage}; " if recipe.homepage else ""
         raise AccessRequired(
-            f"{recipe.id}{': ' + ', '.join(closed) if parts else ''} cannot be fetched by program",
+            f"{recipe.id}{': ' + ', '.join(closed) if recipe.parts else ''} cannot be fetched by program",
             steps=[each.as_dict() for each in to_take],
-            hint=recipe.homepage and f"see {recipe.homepage}",
+            hint=f"{see}what you have got there, medfetch import {recipe.id} FILE… takes in",
         )
     untold = {step.name for step in requirements.steps(recipe, silent)} if silent else set()
-    if any(each.state != State.UNKNOWN or each.step.name in untold for each in to_take):
+    # What a person downloads is asked for when the plan is made, and tells of which files.
+    to_judge = [each for each in to_take if each.step.kind != DOWNLOAD]
+    if any(each.state != State.UNKNOWN or each.step.name in untold for each in to_judge):
         raise _required(recipe, to_take)
     verdict = None if held else ask()
     if verdict and verdict.door in SHUT:
@@ -76,7 +80,9 @@ def _hint(recipe: Recipe, to_take: list[Standing]) -> str | None:
     if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
         where = recipe.access.terms or terms.at
         return f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
-    if other := next((each.step for each in to_take if not each.step.credential and each.step.kind != "link"), None):
+    if other := next(
+        (each.step for each in to_take if not each.step.credential and each.step.kind not in ("link", DOWNLOAD)), None
+    ):
         return f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
     return None
 

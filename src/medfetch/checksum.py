@@ -143,6 +143,10 @@ class Hasher:
     def sha256(self) -> str:
         return self._hashes["sha256"].hexdigest()
 
+    def digests(self) -> dict[str, str]:
+        """All that were computed, by algorithm."""
+        return {algorithm: hash_.hexdigest() for algorithm, hash_ in self._hashes.items()}
+
     def mismatch(self) -> tuple[Checksum, Checksum] | None:
         """The first published checksum that the bytes do not have, with what they have instead; None if all agree."""
         for expected in self.published:

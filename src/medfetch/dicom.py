@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+from pathlib import Path
 from typing import Any
 
 from medfetch.errors import IntegrityError
@@ -15,6 +16,7 @@ from medfetch.errors import IntegrityError
 HEAD = 4096
 """Bytes of a file's beginning that hold its name: the preamble and file meta information take a few hundred."""
 _SOP_INSTANCE = 0x0002_0003
+_SERIES, _SOP = "SeriesInstanceUID", "SOPInstanceUID"
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _LONGEST_UID = 64
 _IMPORTING = threading.Lock()
@@ -51,3 +53,23 @@ def sop_instance_uid(head: bytes) -> str:
     if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
         raise IntegrityError(f"a DICOM file whose header names no instance (0002,0003 is {uid[:80]!r})")
     return uid
+
+
+def identity(path: Path) -> tuple[str, str] | None:
+    """SeriesInstanceUID and SOPInstanceUID of a file; None where it is no DICOM file with both.
+
+    Raises: OSError.
+    """
+    with open(path, "rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return None
+    with _IMPORTING:
+        from pydicom import dcmread
+
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=[_SERIES, _SOP])
+        return str(header[_SERIES].value), str(header[_SOP].value)
+    except OSError:
+        raise
+    except Exception:  # pydicom raises whatever damaged bytes lead it to
+        return None

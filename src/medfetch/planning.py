@@ -29,6 +29,8 @@ SHARD_BYTES = 20 * 10**9
 FIRST_SHARDS, SMALLEST = 4, 512
 """So many shards are a 512th of that, so many a 256th and so on. They are worked off in the opposite
 order: the last ones, at which one process works while others have nothing left to do, are a small part of the plan."""
+AT_ONCE = 1000
+"""Entries that are read together."""
 LONGEST_NAME = 255
 """Bytes of one path component on the usual file systems (NAME_MAX)."""
 
@@ -63,6 +65,16 @@ class Plan:
         for path in self.shards:
             with closing(Shard(path)) as shard:
                 yield from shard.entries()
+
+
+def waiting(plan: Plan) -> Iterator[tuple[str, Entry]]:
+    """(part, entry) of what is not done, as far as plan and ledger were compared."""
+    for path in plan.shards:
+        with closing(Shard(path)) as shard:
+            after = 0
+            while rows := shard.todo(after, AT_ONCE):
+                yield from ((part, entry) for _, part, _, entry in rows)
+                after = rows[-1][0]
 
 
 def tally(plan: Plan) -> dict[str, int]:

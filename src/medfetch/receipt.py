@@ -15,6 +15,9 @@ from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.progress import Event
 
+IMPORTED = "import"
+"""The source of what a person has brought: in the place of a host stands the name of what they gave."""
+
 
 def of_plan(plan: Plan) -> dict[str, Any] | None:
     """The receipt of a plan, None where it was never complete."""
@@ -52,7 +55,7 @@ def write(
         "bytes": size,
         "assurance": dict(assurance),
         "from": [
-            {"source": source, "host": host, "files": count, "bytes": amount}
+            {"source": source, "file" if source == IMPORTED else "host": host, "files": count, "bytes": amount}
             for (source, host), (count, amount) in sorted(origins.items())
         ],
         "failovers": [{"path": event.path, "from": event.source, "why": event.reason} for event in failovers[:100]],

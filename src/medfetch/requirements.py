@@ -8,8 +8,18 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from medfetch.progress import human
 from medfetch.types import Level, Part, Recipe, Requirement, Route
 
+BY_HAND = ("aspera", "manual")
+"""The sources of which no program fetches anything."""
+DOWNLOAD = "download"
+"""The kind of step that is a person's download; no recipe has it."""
+SHOWN = 10
+"""Files that such a step names."""
+RECEIVE = "ascli faspex5 packages receive --url="
+"""How IBM's aspera-cli fetches a package, and how it gets ``ascp`` (TCIA_Aspera_CLI_Downloads.ipynb in
+kirbyju/TCIA_Notebooks, read 2026-11-29)."""
 WORDS = {
     "a": 1, "an": 1, "every": 1, "each": 1, "per": 1, "one": 1, "two": 2, "couple": 2, "three": 3, "few": 3, "four": 4,
     "several": 5, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
@@ -27,17 +37,19 @@ SOMEBODY_DECIDES = {"application": 7.0, "approval": 7.0, "payment": 7.0}
 def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
     """The steps for a recipe's parts, each once: the recipe's own, then those of each part's first route.
 
-    Terms that no step speaks of, log-ins of single addresses, links that come by mail, and what a download costs, are
-    steps too.
+    Terms that no step speaks of, log-ins of single addresses, links that come by mail, what a download costs, and what
+    only a person can fetch, are steps too.
     """
     found = {step.name: step for step in recipe.access.requires}
     parts = list(parts)
     for part in parts:
-        for route in part.routes[:1]:
+        for route in ways(part)[:1]:
             found.update({step.name: step for step in route.requires})
             found.update({step.name: step for step in (*_logins(route.locator), *_charges(recipe.id, route))})
     if all(step.kind != "link" for step in found.values()):
         found.update({step.name: step for part in parts for step in _links(recipe.id, part)})
+    before = tuple(found)
+    found.update({step.name: step for part in parts for step in _downloads(recipe, part, before)})
     if recipe.access.level == Level.TERMS and all(step.kind != "terms" for step in found.values()):
         agree = "Read the terms of use, and agree to them or leave the data."
         at = recipe.access.terms or recipe.homepage
@@ -72,10 +84,46 @@ def _logins(locator: Mapping[str, Any]) -> Iterable[Requirement]:
 
 def _links(dataset: str, part: Part) -> Iterable[Requirement]:
     """The links that a part's first route waits for."""
-    for route in part.routes[:1]:
+    for route in ways(part)[:1]:
         if route.source == "links":
             do = "Ask for the links, and give what is in the mail: --links FILE, or - to paste it."
             yield Requirement(f"{dataset}-links", "link", do, route.locator["asked_at"])
+
+
+def ways(part: Part) -> tuple[Route, ...]:
+    """A part's routes by program; where it has none, those by hand."""
+    return tuple(route for route in part.routes if not by_hand(route)) or part.routes
+
+
+def by_hand(route: Route) -> bool:
+    """Whether no program fetches what comes by a route: a person brings it (``medfetch import``)."""
+    return route.source in BY_HAND
+
+
+def _downloads(recipe: Recipe, part: Part, after: tuple[str, ...]) -> Iterable[Requirement]:
+    """What a person has to fetch, where a part's first route is by hand."""
+    for route in ways(part)[:1]:
+        if by_hand(route):
+            own = f"-{part.name}" if len(recipe.parts) > 1 else ""
+            yield Requirement(f"{recipe.id}{own}-download", DOWNLOAD, *_download(recipe, route), after=after)
+
+
+def _download(recipe: Recipe, route: Route) -> tuple[str, str | None]:
+    """What to do, and where."""
+    files = [_named(file) for file in route.locator.get("files", ())]
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    what = f"{', '.join(files[:SHOWN])}{more}" if files else "what is there"
+    then = f"then give medfetch the files: medfetch import {recipe.id} FILE…"
+    if route.source == "manual":
+        return f"Download {what} in a browser; {then}", route.locator.get("at")
+    package = route.locator["package"]
+    url = package if "faspex" in package else "THE LINK BEHIND THE PAGE'S DOWNLOAD BUTTON"
+    return f"Fetch {what} with Aspera: {RECEIVE}'{url}'; {then}", package
+
+
+def _named(file: Mapping[str, Any]) -> str:
+    size = file.get("size")
+    return f"{file['path']} ({human(size) if isinstance(size, int) else size})" if size else str(file["path"])
 
 
 def costs(route: Route) -> bool:

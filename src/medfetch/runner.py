@@ -11,15 +11,18 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from medfetch import (
     admission,
+    agreements,
     archives,
     cache,
     connections,
@@ -36,7 +39,16 @@ from medfetch import (
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
-from medfetch.errors import DiskFull, Incomplete, RecipeError, Refused, Retryable, Unreachable, UsageProblem
+from medfetch.errors import (
+    AccessRequired,
+    DiskFull,
+    Incomplete,
+    RecipeError,
+    Refused,
+    Retryable,
+    Unreachable,
+    UsageProblem,
+)
 from medfetch.hosts import Hosts
 from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
@@ -47,6 +59,8 @@ from medfetch.state import Shard
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
 
 INDEX = "idc-index-data"
+SHOWN = 10
+"""Files that a message names."""
 POLL = 0.5
 SLOWEST = 32 * 1024
 """Bytes per second that each connection should have of a limited rate: slower ones are given up as stalled."""
@@ -69,9 +83,13 @@ def home_of(recipe: Recipe, settings: Settings) -> Home:
     return cache.home(settings.cache, recipe.id, recipe.version)
 
 
-def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> Plan:
+def make_plan(
+    recipe: Recipe, wish: Wish, settings: Settings, display: Display, brought: Iterable[str] | None = None
+) -> Plan:
     """The plan for a wish: the one on disk, else a new one.
 
+    ``brought``: paths of what a person has got already: of parts of which nobody else knows what there is, they are
+    the files. Then, too, only what was agreed to matters, and no host is asked for its consent.
     Raises: AccessRequired, UsageProblem, Unreachable, CacheError, DiskFull.
     """
     home = home_of(recipe, settings)
@@ -80,8 +98,16 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
             durability.recover(home)
     parts, plan_id = _asked_for(recipe, wish)
     found = planning.load(home, plan_id)
+    if brought is not None and len(parts) > 1 and any(map(_is_unknown, parts)):
+        names = ", ".join(part.name for part in parts)
+        raise UsageProblem(f"it cannot be told which part of {recipe.id} that is", hint=f"--part NAME, one of {names}")
+    unknown = {part.name: _known_of(home, part, brought or ()) for part in parts if _is_unknown(part)}
     fresh = found is None or wish.refresh
-    _check_access(recipe, parts, settings, display, found, fresh)
+    if found and brought is not None:
+        planned = {entry.path for _, entry in found.entries()} if unknown else set()
+        fresh = fresh or any(files.keys() - planned for files in unknown.values())
+    empty = [part for part, files in unknown.items() if not files]
+    _check_access(recipe, parts, settings, display, found, fresh, closed=empty, brought=brought is not None)
     if found and not fresh:
         return found
     routes = {part.name: list(admission.ways(recipe, part, settings)) for part in parts}
@@ -91,7 +117,7 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
     closed = {part.name: [way for way in part.routes if way not in routes[part.name]] for part in parts}
     readers = readers_of(recipe, settings)
     cache.prepare(home, readers)
-    entries = _entries(routes, wish, settings, display)
+    entries = _entries(routes, wish, settings, display, unknown)
     try:
         with readers.only():
             return planning.build(
@@ -108,8 +134,10 @@ def make_plan(recipe: Recipe, wish: Wish, settings: Settings, display: Display) 
 def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> None:
     """As ``make_plan`` begins, for what shall not be planned. Raises: AccessRequired, UsageProblem."""
     parts, plan_id = _asked_for(recipe, wish)
-    found = planning.load(home_of(recipe, settings), plan_id)
-    _check_access(recipe, parts, settings, display, found, found is None or wish.refresh)
+    home = home_of(recipe, settings)
+    found = planning.load(home, plan_id)
+    closed = [part.name for part in parts if _is_unknown(part) and not _known_of(home, part, ())]
+    _check_access(recipe, parts, settings, display, found, found is None or wish.refresh, closed=closed)
 
 
 def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
@@ -126,13 +154,35 @@ def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
 def _asked_for(recipe: Recipe, wish: Wish) -> tuple[list[Part], str]:
     """The parts with the routes that are meant, and the name of their plan."""
     parts = [replace(part, routes=tuple(_chosen_routes(part, wish))) for part in chosen_parts(recipe, wish)]
+    if not recipe.parts:
+        parts = [Part("all", ())]
+    # What has no route at all may still be had somehow, and be brought.
+    elsewhere = Route("manual", {"at": recipe.homepage} if recipe.homepage else {})
+    parts = [part if part.routes else replace(part, routes=(elsewhere,)) for part in parts]
     routes = {part.name: list(part.routes) for part in parts}
     return parts, planning.identity(recipe, routes, wish.selection, wish.archives)
 
 
+def _is_unknown(part: Part) -> bool:
+    """Whether nobody knows which files a part has, but those who have got them."""
+    return requirements.by_hand(part.routes[0]) and not part.routes[0].locator.get("files")
+
+
+def _known_of(home: Home, part: Part, brought: Iterable[str]) -> dict[str, RemoteFile]:
+    """What was brought of such a part, now or before, by path."""
+    page = str(next(iter(part.routes[0].locator.values()), "")).partition("#")[0]
+    plans = (made for made in planning.all_of(home) if part.name in made.header["parts"])
+    before = (entry for made in plans for name, entry in made.entries() if name == part.name)
+    found = {entry.path: entry for entry in before if isinstance(entry, RemoteFile)}
+    for path in brought:
+        found.setdefault(path, RemoteFile(path, f"{part.routes[0].source}:{path}", (f"{page}#{quote(path)}",)))
+    return found
+
+
 def _check_access(
-    recipe: Recipe, parts: list[Part], settings: Settings, display: Display, found: Plan | None, fresh: bool
-) -> None:
+    recipe: Recipe, parts: list[Part], settings: Settings, display: Display, found: Plan | None, fresh: bool, *,
+    closed: list[str], brought: bool = False,
+) -> None:  # fmt: skip
     """Raises AccessRequired before a byte; the host is asked only where it is about to be asked for a plan anyway."""
 
     def ask() -> Verdict | None:
@@ -141,9 +191,9 @@ def _check_access(
             return doors.ask(open_ways, settings, _teller(display, recipe.id))
         return None
 
-    held = found is not None and not fresh and receipt.of_plan(found) is not None
+    held = brought or (found is not None and not fresh and receipt.of_plan(found) is not None)
     silent = [part for part in parts if not doors.can_ask([part])]
-    admission.check(recipe, parts, settings, ask=ask, silent=silent, held=held)
+    admission.check(recipe, parts, settings, ask=ask, silent=silent, held=held, closed=closed)
 
 
 def readers_of(recipe: Recipe, settings: Settings) -> Readers:
@@ -180,7 +230,9 @@ def chosen_parts(recipe: Recipe, wish: Wish) -> list[Part]:
 
 
 def _chosen_routes(part: Part, wish: Wish) -> list[Route]:
-    routes = [route for route in part.routes if wish.route in (None, route.source)]
+    routes = (
+        [route for route in part.routes if wish.route == route.source] if wish.route else list(requirements.ways(part))
+    )
     if part.routes and not routes:
         ways = ", ".join(route.source for route in part.routes)
         raise UsageProblem(f"the part {part.name!r} has no route by {wish.route}", hint=f"its routes: {ways}")
@@ -230,13 +282,20 @@ def now() -> str:
 
 
 def _entries(
-    routes: dict[str, list[Route]], wish: Wish, settings: Settings, display: Display
-) -> Iterator[tuple[str, Entry]]:
-    """(part, entry) of all parts, each from its first route that answers; those that do not are struck out."""
+    routes: dict[str, list[Route]], wish: Wish, settings: Settings, display: Display,
+    unknown: Mapping[str, Mapping[str, RemoteFile]],
+) -> Iterator[tuple[str, Entry]]:  # fmt: skip
+    """(part, entry) of all parts, each from its first route that answers; those that do not are struck out.
+
+    ``unknown``: what is here of parts of which no source knows anything.
+    """
     stop = threading.Event()
     hosts = Hosts(cache.hosts_folder(settings.cache), stop.is_set)
     try:
         for part, ways in routes.items():
+            if part in unknown:
+                yield from ((part, file) for file in unknown[part].values())
+                continue
             while True:
                 source = sources.get(ways[0].source)
                 net = ApiNet(settings, source.traits, hosts, stop, _teller(display, part))
@@ -297,6 +356,7 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         if tallies["done"] == tallies["entries"] and before:
             return before
         if tallies["done"] < tallies["entries"]:
+            _check_by_hand(recipe, made, settings)
             if settings.offline:
                 raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
             _check_space(recipe, made, tallies)
@@ -310,14 +370,56 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
                     tallies = reconcile(made, ledger, look=False, durable=False)
             if tallies["done"] < tallies["entries"]:
                 raise _incomplete(recipe, made, tallies)
-            # Noted in the ledger now, so that nobody who asks for the status has to wait.
-            ledger.count(made.token, made.shards)
-            ledger.totals()
-            parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-            written = receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
+            written = receipt_of(recipe, made, ledger, settings, failovers)
             # Before the last sync begins: whoever then changes a folder may have to wait for it.
             ledger.close()
             return written
+
+
+def receipt_of(
+    recipe: Recipe, made: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]
+) -> dict[str, Any]:
+    """Writes the receipt of a plan of which all is there; returns it."""
+    # Noted in the ledger now, so that nobody who asks for the status has to wait.
+    ledger.count(made.token, made.shards)
+    ledger.totals()
+    parts = [part for part in recipe.parts if part.name in made.header["parts"]]
+    return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
+
+
+def check_by_hand(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> None:
+    """Whether what only a person can fetch is here. Raises: AccessRequired, which names it; CacheError, DiskFull."""
+    if not any(map(_all_by_hand, made.header["routes"].values())):
+        return
+    readers = readers_of(recipe, settings)
+    cache.prepare(made.home, readers)
+    with readers.only(), working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
+        reconcile(made, ledger)
+        _check_by_hand(recipe, made, settings)
+
+
+def _check_by_hand(recipe: Recipe, made: Plan, settings: Settings) -> None:
+    """Raises: AccessRequired."""
+    parts = {part for part, ways in made.header["routes"].items() if _all_by_hand(ways)}
+    missing = [entry.path for part, entry in planning.waiting(made) if part in parts] if parts else []
+    if not missing:
+        return
+    wanted = [part for part in recipe.parts if part.name in parts]
+    steps = standing.of_dataset(recipe, wanted, settings, agreements.read(settings), None)
+    more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+    raise AccessRequired(
+        f"{standing.label(recipe)}: no program fetches {', '.join(missing[:SHOWN])}{more}",
+        steps=[
+            replace(each, state=standing.State.MISSING).as_dict()
+            for each in steps
+            if each.step.kind == requirements.DOWNLOAD
+        ],
+        hint=f"get it by hand, then: medfetch import {recipe.id} FILE…",
+    )
+
+
+def _all_by_hand(ways: Iterable[Mapping[str, Any]]) -> bool:
+    return all(way["source"] in requirements.BY_HAND for way in ways)
 
 
 def _read_only(made: Plan) -> dict[str, Any] | None:
@@ -465,19 +567,31 @@ def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incom
         f"{standing.label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
         failures=failures[:20],
         exit_code=code,
-        hint="the rest is kept; the same command goes on from there",
+        hint=f"the rest is kept; the same command goes on from there{_or_by_hand(recipe, made)}",
     )
 
 
+def _or_by_hand(recipe: Recipe, made: Plan) -> str:
+    """Where a person may get what no program could."""
+    pages = [
+        way.locator.get("at") or way.locator.get("package")
+        for part in recipe.parts
+        if part.name in made.header["parts"]
+        for way in part.routes
+        if requirements.by_hand(way)
+    ]
+    return f", or get it at {pages[0]} and give it to medfetch import {recipe.id}" if pages else ""
+
+
 @contextmanager
-def working_in(home: Home, display: Display) -> Iterator[None]:
-    """Holds a home for one coordinator; waits for another, and says so."""
-    said = False
+def working_in(home: Home, display: Display, at: Path | None = None) -> Iterator[None]:
+    """Holds a home for one coordinator; waits for another, and says so. ``at``: another lease than that of the home."""
+    said, path = False, at or home.lease
     with cache.disk_errors(home.root):
-        while (lease := leases.take(home.lease)) is None:
+        while (lease := leases.take(path)) is None:
             if not said:
                 said = True
-                owner = leases.owner(home.lease) or {}
+                owner = leases.owner(path) or {}
                 text = f"waiting for another medfetch (process {owner.get('pid', 'unknown')}) in {home.root}"
                 display.say("note", {"reason": text}, text)
             time.sleep(POLL)

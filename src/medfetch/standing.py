@@ -7,15 +7,17 @@ Terms are agreed to by a person, on record: that a host lets somebody in does no
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from medfetch import agreements, credentials, requirements
+from medfetch import agreements, cache, credentials, requirements
 from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, UsageProblem
+from medfetch.requirements import DOWNLOAD, RECEIVE
 from medfetch.types import Door, Part, Recipe, Requirement, Verdict
 
 
@@ -130,7 +132,8 @@ def _note(recipe: Recipe) -> str:
     if recipe.name == recipe.origin:
         return "there is no recipe: what it needs is not known"
     if not any(part.routes for part in recipe.parts):
-        return "no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else "")
+        where = f": {recipe.homepage}" if recipe.homepage else ""
+        return f"no program can fetch it{where}; medfetch import {recipe.id} takes in what you have"
     return ""
 
 
@@ -147,7 +150,7 @@ def of_dataset(
 ) -> list[Standing]:
     """How the steps of a recipe's parts stand."""
     steps = requirements.in_order(requirements.steps(recipe, parts))
-    standings = {step.name: _told(_here(step, recipe.id, settings, ledger), verdict) for step in steps}
+    standings = {step.name: _told(_here(step, recipe, settings, ledger), verdict) for step in steps}
     # A step that others wait for must have been taken once one of those is.
     for step in reversed(steps):
         later = standings[step.name]
@@ -158,9 +161,14 @@ def of_dataset(
     return list(standings.values())
 
 
-def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[Agreement]) -> Standing:
+def _here(step: Requirement, recipe: Recipe, settings: Settings, ledger: Sequence[Agreement]) -> Standing:
     """What this machine knows of a step."""
+    dataset = recipe.id
     opens = (dataset,)
+    if step.kind == DOWNLOAD:
+        if cache.home(settings.cache, dataset, recipe.version).receipt.exists():
+            return Standing(step, State.PRESENT, opens, f"what is here: medfetch status {dataset}")
+        return Standing(step, State.MISSING, opens, _ascp() if RECEIVE in step.do else "")
     if step.kind == "link":
         if settings.links:
             return Standing(step, State.PRESENT, opens, "links given")
@@ -194,9 +202,16 @@ def _here(step: Requirement, dataset: str, settings: Settings, ledger: Sequence[
     return Standing(step, State.UNKNOWN, opens)
 
 
+def _ascp() -> str:
+    """Whether Aspera's own client is on this machine, and how it gets there."""
+    if found := shutil.which("ascp"):
+        return f"ascp is at {found}; ascli, where it is not there yet: gem install aspera-cli"
+    return "ascp is not on this machine: gem install aspera-cli (Ruby), then ascli conf ascp install"
+
+
 def _told(standing: Standing, verdict: Verdict | None) -> Standing:
     """The same after the host has spoken."""
-    if verdict is None or standing.step.kind == "payment":
+    if verdict is None or standing.step.kind in ("payment", DOWNLOAD):
         return standing
     if standing.step.kind == "terms":
         return _terms_told(standing, verdict)
@@ -232,6 +247,11 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
             raise UsageProblem(
                 f"{name!r} is taken when {secret!r} is on this machine: nobody's word stands for that",
                 hint=f"medfetch login {secret}",
+            )
+        if known[name].kind == DOWNLOAD:
+            raise UsageProblem(
+                f"{name!r} is taken when its files are here: nobody's word stands for that",
+                hint=f"medfetch import {recipe.id} FILE…",
             )
         if known[name].kind == "link":
             raise UsageProblem(

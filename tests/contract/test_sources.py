@@ -43,6 +43,11 @@ class Case:
 
 
 CASES = {
+    "aspera": Case(
+        None,
+        {"package": "https://h.example/p", "files": [{"path": "b/a.svs"}, {"path": "a.zip", "unpack": True}]},
+        {"package": "h.example"},
+    ),
     "dataverse": Case(
         "d.example/10.1234/A@1.0",
         {"host": "d.example", "doi": "10.1234/A", "version": "1.0"},
@@ -84,6 +89,11 @@ CASES = {
         None,
         {"asked_at": "https://h.example/", "files": [{"path": "b/a.nii"}, {"path": "a.zip", "unpack": True}]},
         {"asked_at": "https://h.example/", "files": [{"path": "../a"}]},
+    ),
+    "manual": Case(
+        None,
+        {"at": "https://h.example/", "files": [{"path": "b/a.nii"}, {"path": "a.zip", "unpack": True}]},
+        {"at": "https://h.example/", "files": [{"path": "../a"}]},
     ),
     # The folders, then the files in the first one.
     "mendeley": Case("abcd1234/2", {"dataset": "abcd1234", "version": 2}, {"dataset": "../x"}, before=2),

@@ -12,6 +12,7 @@ from medfetch import __version__
 
 VERBS = {
     "get": "fetch datasets: resolve, download, resume, verify, unpack, receipt",
+    "import": "take in what you have downloaded by hand",
     "plan": "show what get would fetch",
     "list": "list and search the recipes",
     "info": "show one dataset: what it is, how it is obtained, where each fact was read",

@@ -49,7 +49,7 @@ def command(
                 if refused and not keep_going:
                     runner.check(recipe, own, told, display)
                     continue
-                runner.make_plan(recipe, own, told, display)
+                runner.check_by_hand(recipe, runner.make_plan(recipe, own, told, display), told, display)
                 chosen.append((recipe, replace(own, refresh=False), told))
             except AccessRequired as error:
                 refused.append(error)

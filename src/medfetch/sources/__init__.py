@@ -122,6 +122,7 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 
 
 BUILTIN = {
+    "aspera": "medfetch.sources.aspera:Aspera",
     "box": "medfetch.sources.box:Box",
     "dataverse": "medfetch.sources.dataverse:Dataverse",
     "dropbox": "medfetch.sources.dropbox:Dropbox",
@@ -137,6 +138,7 @@ BUILTIN = {
     "idc": "medfetch.sources.idc:Idc",
     "kaggle": "medfetch.sources.kaggle:Kaggle",
     "links": "medfetch.sources.links:Links",
+    "manual": "medfetch.sources.manual:Manual",
     "mendeley": "medfetch.sources.mendeley:Mendeley",
     "onedrive": "medfetch.sources.onedrive:OneDrive",
     "osf": "medfetch.sources.osf:Osf",
