@@ -53,6 +53,10 @@ class PlainNet:
         answer = self._ask("GET", url, headers=self._headers(None, credential), allow_redirects=False)
         return str(answer.headers.get("Location", url))
 
+    def listing(self, url: str) -> bytes:
+        """As though the FTP server spoke HTTP, which ``responses`` can answer."""
+        return bytes(self._ask("GET", url.replace("ftp://", "http://")).content)
+
     def has(self, credential: str) -> bool:
         return credential in self.secrets
 

@@ -17,7 +17,7 @@ from medfetch.recipe_data import REQUIREMENTS
 from medfetch.recipe_schema import Finding, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
-LISTS_FILES = ("aspera", "box", "dropbox", "gdrive", "http", "links", "manual", "onedrive")
+LISTS_FILES = ("aspera", "box", "dropbox", "ftp", "gdrive", "http", "links", "manual", "onedrive")
 """Sources whose routes say of single files where they go."""
 PLACEHOLDER = re.compile(r"\{n(:0[1-9]d)?\}")
 """The number in a path or address of a range."""

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from medfetch import ranges, verify
 from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, host_of
+from medfetch.net.ftp import is_ftp
 from medfetch.net.http import Answer, Receiver
 from medfetch.net.layers import Getter, refusal, retried
 from medfetch.partial import HEAD, Partial, Room
@@ -165,8 +166,8 @@ class _Download:
         self.whole = False
         """A former attempt left all of it."""
         self.segments: Segments | None = None
-        self.streaming = False
-        """The host turned out to have no ranges, or no single version."""
+        self.streaming = is_ftp(url)
+        """The host turned out to have no ranges, or no single version. Of FTP it is known that it has no last byte."""
 
     def run(self, failure: Exception | None = None) -> Fetched:
         """``failure``: what the first attempt ended with, if there was one already."""

@@ -79,6 +79,7 @@ CASES = {
     ),
     "idc": Case("lidc_idri", {"collection": "lidc_idri", "patient": ["LIDC-IDRI-0002", "LIDC-IDRI-0001"]}, {"x": 1}),
     "kaggle": Case("o/d/versions/3", {"dataset": "o/d", "version": 3}, {"dataset": "o/d", "competition": "c"}),
+    "ftp": Case("//h.example/d/", {"folder": "ftp://h.example/d/"}, {"folder": "https://h.example/d/"}),
     "gcs": Case("bucket/folder/", {"bucket": "bucket", "prefix": "folder/"}, {"bucket": "../x"}),
     "gen3": Case(
         "c.example/dg.1/a",
@@ -287,6 +288,8 @@ def hosts() -> Iterator[None]:
             {"type": "file", "path": path, "oid": digit * 40, "size": 3} for path, digit in (("a", "0"), ("b/c", "1"))
         ]
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
+        mock.get("http://h.example/d/", "type=dir; sub\r\ntype=file;size=3; a.nii\r\n")
+        mock.get("http://h.example/d/sub/", "type=file;size=3; b c.nii\r\n")
         repository = "https://api.github.com/repos/o/r"
         mock.get(f"{repository}/commits/HEAD", json.dumps({"sha": "a" * 40}))
         blobs = [{"path": path, "type": "blob", "mode": "100644", "sha": "b" * 39 + path, "size": 3} for path in "ac"]

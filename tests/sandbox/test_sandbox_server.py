@@ -52,7 +52,7 @@ def test_files_of_other_hosts(box: Sandbox) -> None:
     assert ask(box, "/__files", "POST", json.dumps(row).encode()).status == 200
     assert ask(box, "/http/host/sent").body == b"hello"
     with pytest.raises(ValueError, match="expected https"):
-        box.put("ftp://host/file", b"")
+        box.put("gopher://host/file", b"")
 
 
 def test_many_requests_on_one_connection_and_many_connections_at_once(box: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""The only user of the HTTP client: a libcurl handle for each connection, its errors translated into ours.
+"""The only user of libcurl: a handle for each connection, over HTTP or FTP, its errors translated into ours.
 
 It must not retry, wait, or look for credentials. Why libcurl and not requests: a fifth of the processor time for
 each small file, redirects that drop credentials on another host, stall detection, proxies (CONTRIBUTING.md).
@@ -18,6 +18,7 @@ import pycurl
 from medfetch.credentials import AccessKey, HeaderToken, Login, Secret, Token
 from medfetch.errors import MedfetchError, Refused, Retryable
 from medfetch.hosts import host_of
+from medfetch.net import ftp
 from medfetch.net.signing import signed
 
 BUFFER = 256 * 1024
@@ -48,6 +49,7 @@ _REFUSED = {
     pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not valid",
     pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
     pycurl.E_URL_MALFORMAT: "the address is malformed",
+    pycurl.E_USE_SSL_FAILED: "it does not encrypt, as ftps: asks it to",
 }
 
 
@@ -84,6 +86,10 @@ class Curl:
         self._headers: list[str] | None = None
         self._patience = 0.0
         self._alone = True
+        self._ftp = False
+        """Whether the address that was asked last is one of FTP."""
+        self._start = 0
+        """Of FTP, the byte from which on was asked."""
         self._curl = curl = pycurl.Curl()
         # The connection is this handle's alone, by whichever way it is run: who closes the one closes the other.
         self._share = pycurl.CurlShare()
@@ -106,15 +112,21 @@ class Curl:
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
         curl.setopt(pycurl.NOPROGRESS, 0)
         curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
+        # For the date of a file; one change of folder for each file, not one for each part of its path.
+        curl.setopt(pycurl.OPT_FILETIME, 1)
+        curl.setopt(pycurl.FTP_FILEMETHOD, pycurl.FTPMETHOD_SINGLECWD)
 
     def get(
-        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
-    ) -> Answer:
-        """GET; the receiver gets the final response's head and body.
+        self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float,
+        command: str = "",
+    ) -> Answer:  # fmt: skip
+        """GET, or RETR; the receiver gets the final response's head and body. ``command``: in place of FTP's LIST.
 
         Raises: Retryable, Refused, InterruptedError when stopped, and whatever the receiver raised.
         """
         self.begin(url, headers, receiver, secret=secret, patience=patience)
+        if command:
+            self._curl.setopt(pycurl.CUSTOMREQUEST, command)
         self.crowded(False)
         try:
             self._curl.perform()
@@ -140,7 +152,7 @@ class Curl:
         """What came of it, given libcurl's error, if any. Raises as ``get``."""
         if self._error is None:
             # What came before a failure is good as well.
-            self._hand_over()
+            self._hand_over(over=failure is None)
         if self._error is not None:
             raise self._error
         if failure is None:
@@ -148,6 +160,8 @@ class Curl:
                 raise Retryable(f"{host_of(self._asked)} sent no proper HTTP answer")
             return self._answer
         asked = host_of(self._asked)
+        if self._ftp and (refused := ftp.refusal(self._lines, asked)):
+            raise refused
         if self._curl.getinfo(pycurl.HTTP_CONNECTCODE) == 407:
             raise Refused(f"{asked}: {PROXY_LOGIN}", status=407)
         raise _translated(failure[0], failure[1], asked, host_of(_heads(self._lines, self._asked)[0]))
@@ -177,6 +191,9 @@ class Curl:
     def _set(self, url: str, headers: Mapping[str, str], secret: Secret | None, patience: float) -> None:
         curl = self._curl
         curl.setopt(pycurl.URL, url)
+        if (is_ftp := ftp.is_ftp(url)) or self._ftp:
+            self._ftp, self._start = is_ftp, ftp.start_of(headers)
+            self._set_ftp(url, patience)
         lines = [f"{name}: {value}" for name, value in headers.items()]
         if isinstance(secret, HeaderToken):
             lines.append(f"{secret.header}: {secret.value}")
@@ -207,6 +224,16 @@ class Curl:
                 curl.setopt(pycurl.USERNAME, login.user.encode())
                 curl.setopt(pycurl.PASSWORD, login.password.encode())
 
+    def _set_ftp(self, url: str, patience: float) -> None:
+        """Options that FTP needs, and that HTTP must not find."""
+        curl, secure = self._curl, url[:5].lower() == "ftps:"
+        web = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+        curl.setopt(pycurl.PROTOCOLS, (pycurl.PROTO_FTPS if secure else pycurl.PROTO_FTP) if self._ftp else web)
+        curl.setopt(pycurl.USE_SSL, pycurl.FTPSSL_ALL if secure else pycurl.FTPSSL_NONE)
+        curl.setopt(pycurl.RESUME_FROM_LARGE, self._start if self._ftp else 0)
+        curl.setopt(pycurl.FTP_RESPONSE_TIMEOUT, max(1, round(patience)))
+        curl.unsetopt(pycurl.CUSTOMREQUEST)
+
     # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
     # thread that Python runs: they are gathered, though not for long.
 
@@ -229,13 +256,19 @@ class Curl:
             return (self._first or self._handed_over) - self._started
         return float(self._curl.getinfo(pycurl.STARTTRANSFER_TIME))
 
-    def _hand_over(self) -> int | None:
-        """Passes on what was received; -1, which ends the transfer, where that fails."""
+    def _head(self, over: bool) -> tuple[str, int, dict[str, str]]:
+        # By a proxy, FTP is asked for over HTTP.
+        if self._ftp and not any(line[:5] == b"HTTP/" for line in self._lines[:1]):
+            return self._asked, *ftp.head(self._lines, self._start, over=over)
+        return _heads(self._lines, self._asked)
+
+    def _hand_over(self, over: bool = False) -> int | None:
+        """Passes on what was received; -1, which ends the transfer, where that fails. ``over``: nothing else comes."""
         self._held, self._handed_over = 0, time.monotonic()
         # libcurl cannot carry a Python exception: it is kept.
         try:
             if self._answer is None:
-                last, status, fields = _heads(self._lines, self._asked)
+                last, status, fields = self._head(over)
                 if status:
                     self._answer = Answer(status, fields, last, last != self._asked, self._waited())
                     self._receiver.begin(self._answer)

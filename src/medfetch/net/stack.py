@@ -15,14 +15,17 @@ from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import Hosts, Slot, host_of
 from medfetch.net.billing import billed
-from medfetch.net.http import Curl
-from medfetch.net.layers import Authorized, Getter, Paced, connections, log, refusal, retried, shown, wished
+from medfetch.net.ftp import NOT_IMPLEMENTED, is_ftp
+from medfetch.net.http import Answer, Curl
+from medfetch.net.layers import Authorized, Getter, Paced, T, connections, log, refusal, retried, shown, wished
 from medfetch.net.secrets import Secrets
 from medfetch.net.signing import signed
 from medfetch.types import Mailed, Peek, Traits
 
 SIGNATURE = 20
 """Characters of a link's query from which on a value may be a secret."""
+LONGEST_LISTING = 256 << 20
+"""Bytes of the listing of one folder: a million files have about a hundred each."""
 API_TIMEOUT = (10, 300)
 """Seconds to connect, to each of a name's addresses in turn (IPv6 may be silent), and between bytes: NBIA takes minutes
 to list a large collection."""
@@ -100,6 +103,23 @@ class ApiNet:
         answer.close()
         return urljoin(url, answer.headers["Location"]) if answer.is_redirect else url
 
+    def listing(self, url: str) -> bytes:
+        return self._again(url, lambda: self._list(url))
+
+    def _list(self, url: str) -> bytes:
+        if not is_ftp(url):
+            content: bytes = self._once("GET", url, None, {}).content
+            return content
+        with self._hosts.connection(url, connections(self.traits, url)) as slot:
+            client = client_of(self._settings, self._stop)(slot)
+            patience = self._settings.patience or self.traits.patience
+            try:
+                return _Listing().received(client, url, patience, "MLSD")
+            except Refused as error:
+                if error.status != NOT_IMPLEMENTED:
+                    raise
+                return _Listing().received(client, url, patience, "LIST")
+
     def has(self, credential: str) -> bool:
         return self._secrets.there(credential)
 
@@ -120,13 +140,16 @@ class ApiNet:
         return self._once("POST", url, None, {"json": content, "allow_redirects": False})
 
     def _ask(self, method: str, url: str, credential: str | None, **arguments: Any) -> Any:
+        return self._again(url, lambda: self._once(method, url, credential, arguments))
+
+    def _again(self, url: str, attempt: Callable[[], T]) -> T:
         if self._settings.offline:
             raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
         if not self._tries_again:
-            return self._once(method, url, credential, arguments)
+            return attempt()
         try:
             return retried(
-                lambda: self._once(method, url, credential, arguments),
+                attempt,
                 tries=1 if self._hosts.is_down(url) else self._settings.tries,
                 backoff=self._settings.backoff,
                 stop=self._stop,
@@ -187,6 +210,26 @@ class ApiNet:
         # After a redirect requests would look there again.
         session.rebuild_auth = _only_to_the_same_host
         return session
+
+
+class _Listing:
+    """Receives a listing, up to a size that no folder has."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+
+    def received(self, client: Curl, url: str, patience: float, command: str) -> bytes:
+        client.get(url, {}, self, secret=None, patience=patience, command=command)
+        return bytes(self._content)
+
+    def begin(self, answer: Answer) -> None:
+        if answer.status >= 400:  # a proxy's
+            raise refusal(answer.status, answer.headers, answer.url)
+
+    def data(self, blocks: list[bytes]) -> None:
+        self._content += b"".join(blocks)
+        if len(self._content) > LONGEST_LISTING:
+            raise Refused(f"a folder's listing is longer than {LONGEST_LISTING:,} bytes")
 
 
 def _auth(secret: Secret | None) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ It must not know sockets.
     /github/{api,raw,media,site}             GitHub: its interface, files in git and in Git LFS, releases
     /grand-challenge/{api/v1,media,storage}  grand-challenge and the storage it redirects to
     /kaggle/api/v1, /kaggle/storage          Kaggle and the storage it redirects to; also /api/v1 at the root
+    /ftp/<host>/<path>                       FTP servers, over HTTP: files, and of folders what MLSD would list
     /gen3/<host>/{user,ga4gh,wts}            commons of Gen3; also /gen3/storage, where their links lead
     /synapse/{repo,auth,file}/v1             Synapse; also /synapse/storage, where its links lead
     /openneuro/crn                           OpenNeuro; its bucket is /s3/openneuro.org
@@ -86,7 +87,7 @@ ENDPOINTS = {
     "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
     "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
     "box": "box", "dropbox": "dropbox", "dropbox_files": "dropbox", "gdrive": "gdrive", "gdrive_files": "gdrive",
-    "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav",
+    "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav", "ftp": "ftp",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 MADE_UP = {
@@ -174,6 +175,7 @@ class Hosts:
             "onedrive": self.onedrive.answer,
             "webdav": self.clouds.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
+            "ftp": lambda request, path: web.ftp(self.shelf, request, path),
             "http": lambda request, path: self.git.answer(request, path) or web.answer(self.shelf, request, path),
         }
 

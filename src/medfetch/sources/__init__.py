@@ -62,6 +62,11 @@ class Net(Protocol):
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         """Where a GET is redirected to, without going there: the address itself where it is not. Raises: likewise."""
 
+    def listing(self, url: str) -> bytes:
+        """What an FTP server lists of a folder, whose address ends in ``/``: by MLSD (RFC 3659), or, where it does not
+        know that, by LIST in a form of its own. Raises: as ``get``.
+        """
+
     def has(self, credential: str) -> bool:
         """Whether there is a secret of that name on this machine."""
 
@@ -124,10 +129,11 @@ def traits(source: Source, locator: Mapping[str, Any]) -> Traits:
 BUILTIN = {
     "aspera": "medfetch.sources.aspera:Aspera",
     "box": "medfetch.sources.box:Box",
+    "datalad": "medfetch.sources.datalad:DataLad",
     "dataverse": "medfetch.sources.dataverse:Dataverse",
     "dropbox": "medfetch.sources.dropbox:Dropbox",
     "figshare": "medfetch.sources.figshare:Figshare",
-    "datalad": "medfetch.sources.datalad:DataLad",
+    "ftp": "medfetch.sources.ftp:Ftp",
     "gcs": "medfetch.sources.gcs:Gcs",
     "gdrive": "medfetch.sources.gdrive:GoogleDrive",
     "gen3": "medfetch.sources.gen3:Gen3",
@@ -138,20 +144,20 @@ BUILTIN = {
     "idc": "medfetch.sources.idc:Idc",
     "kaggle": "medfetch.sources.kaggle:Kaggle",
     "links": "medfetch.sources.links:Links",
+    "loris": "medfetch.sources.loris:Loris",
     "manual": "medfetch.sources.manual:Manual",
     "mendeley": "medfetch.sources.mendeley:Mendeley",
     "onedrive": "medfetch.sources.onedrive:OneDrive",
-    "osf": "medfetch.sources.osf:Osf",
-    "loris": "medfetch.sources.loris:Loris",
     "openneuro": "medfetch.sources.openneuro:OpenNeuro",
+    "osf": "medfetch.sources.osf:Osf",
     "physionet": "medfetch.sources.physionet:PhysioNet",
     "redivis": "medfetch.sources.redivis:Redivis",
     "s3": "medfetch.sources.s3:S3",
     "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
     "webdav": "medfetch.sources.webdav:WebDav",
-    "zenodo": "medfetch.sources.zenodo:Zenodo",
     "xnat": "medfetch.sources.xnat:Xnat",
+    "zenodo": "medfetch.sources.zenodo:Zenodo",
 }
 ENTRY_POINTS = "medfetch.sources"
 
