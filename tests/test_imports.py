@@ -43,7 +43,8 @@ MAY = {
     # … secrets are found without knowing what they are for …
     "credentials": ["config", "credentials", "errors"],
     # … a source translates, and touches the network only through the Net that it is handed …
-    "sources": ["archives", "errors", "types", "checksum", "patterns", "sources"],
+    "sources": ["archives", "errors", "types", "checksum", "patterns", "sources", "torrents"],
+    "torrents": ["errors", "types"],
     "unpack": ["errors", "types", "checksum", "dicom", "patterns", "unpack"],
     # … and the sandbox shares no code with what is tried out against it.
     "sandbox": ["config", "errors", "sandbox"],
@@ -66,6 +67,7 @@ NEVER = {
     "admission": ["net", "state", "ledger", "catalog", "sources", "doors", "runner", "cli"],
     "dois": ["state", "ledger", "transfer", "requirements", "standing", "runner", "cli"],
     "doors": ["state", "ledger", "catalog", "standing", "agreements", "runner", "cli"],
+    "swarm": ["net", "sources", "state", "ledger", "transfer", "runner", "cli"],
     "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],
     "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
@@ -80,6 +82,7 @@ NEVER = {
 """What these must not import."""
 
 ONLY = {
+    "bencode2": ["torrents"],
     "botocore": ["credentials.aws", "net.signing"],
     "dulwich": ["sources._git", "sandbox.git"],
     "google": ["credentials.google"],
@@ -97,7 +100,7 @@ ONLY = {
     "py7zr": ["unpack.sevenzip"],
     "pydicom": ["dicom", "verify", "sandbox.dicom"],
     "multiprocessing": ["engines"],
-    "subprocess": ["credentials.command", "durability", "engines", "sandbox.child"],
+    "subprocess": ["credentials.command", "durability", "engines", "sandbox.child", "swarm"],
     "socket": ["sandbox"],
     "http": ["sandbox"],
     "urllib.request": [],

@@ -17,6 +17,8 @@ from medfetch.types import Checksum
 HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 GIT_BLOB = re.compile(r"git-sha1-([0-9]+)")
 """Git's id of a file: the SHA-1 of its length and its bytes. The length comes first, so it is part of the name."""
+IN_PIECES = re.compile(r"sha1-pieces-([0-9]+)")
+"""BitTorrent's (BEP 3): the SHA-1 of each so many bytes; the checksum is the SHA-1 of all of those in a row."""
 CRC32C = "crc32c"
 """Castagnoli's cyclic redundancy check (RFC 3720, appendix B.4), of which hashlib knows nothing. It finds bytes that
 went wrong by accident, and none that somebody changed on purpose."""
@@ -110,6 +112,29 @@ class _QuickXor:
         return (state ^ self._length << 96).to_bytes(20, "little").hex()
 
 
+class _InPieces:
+    """The SHA-1 of pieces, in hashlib's manner."""
+
+    def __init__(self, length: int) -> None:
+        self._length, self._left = length, length
+        self._piece, self._whole = hashlib.sha1(usedforsecurity=False), hashlib.sha1(usedforsecurity=False)
+
+    def update(self, data: bytes | bytearray, /) -> None:
+        view = memoryview(data)
+        while view:
+            self._piece.update(view[: self._left])
+            view, self._left = view[self._left :], self._left - len(view[: self._left])
+            if not self._left:
+                self._whole.update(self._piece.digest())
+                self._piece, self._left = hashlib.sha1(usedforsecurity=False), self._length
+
+    def hexdigest(self) -> str:
+        whole = self._whole.copy()
+        if self._left < self._length:
+            whole.update(self._piece.digest())
+        return whole.hexdigest()
+
+
 def _started(algorithm: str) -> _Hash:
     """A hash that has taken in what comes before the file's bytes."""
     if algorithm == CRC32C:
@@ -118,6 +143,8 @@ def _started(algorithm: str) -> _Hash:
         return _QuickXor()
     if found := GIT_BLOB.fullmatch(algorithm):
         return hashlib.sha1(f"blob {found[1]}\0".encode(), usedforsecurity=False)
+    if found := IN_PIECES.fullmatch(algorithm):
+        return _InPieces(int(found[1]))
     return hashlib.new(algorithm)
 
 

@@ -15,12 +15,21 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, dicom, entries, sources, unpack
+from medfetch import cache, dicom, entries, sources, swarm, unpack
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
 from medfetch.connections import Connections
-from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError, UsageProblem
+from medfetch.errors import (
+    CacheError,
+    DiskFull,
+    IntegrityError,
+    MedfetchError,
+    Refused,
+    Retryable,
+    Unreachable,
+    UsageProblem,
+)
 from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter, Linked
 from medfetch.net.stack import ApiNet, bytes_getter
@@ -32,6 +41,7 @@ from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
 from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources import Members, Source
+from medfetch.swarm import is_magnet
 from medfetch.transfer import Fetched, FirstAttempt, Terms, fetch_file
 from medfetch.types import Assurance, Entry, Group, RemoteFile, Selection
 
@@ -115,7 +125,7 @@ class Fetching:
         """Whether the first attempt at a file is one request for all of it: most files are had by it."""
         small = file.size is None or file.size < SEGMENTS_FROM
         special = file.pieces or file.unpack or file.credential or not file.urls
-        if special or not small or (self.orphans and self._stem(file) in self.orphans):
+        if special or not small or is_magnet(file.urls[-1]) or (self.orphans and self._stem(file) in self.orphans):
             return False
         return not isinstance(self._tools(route)[2], Linked)
 
@@ -206,7 +216,44 @@ class Fetching:
 
     def _fetch(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Fetched:
         _, net, getter = self._tools(route)
-        return fetch_file(file, self._partial(file), getter, self.means.hosts, self._terms(file, net), begun)
+        terms, partial = self._terms(file, net), self._partial(file)
+        if not file.urls or not is_magnet(file.urls[-1]):
+            return fetch_file(file, partial, getter, self.means.hosts, terms, begun)
+        if web := file.urls[:-1]:
+            try:
+                return fetch_file(replace(file, urls=web), partial, getter, self.means.hosts, terms)
+            except (IntegrityError, Refused, Retryable, Unreachable) as error:
+                terms.said(f"{error.message}; trying the swarm")
+        return self._swarmed(file, partial, net, getter, terms)
+
+    def _swarmed(self, file: RemoteFile, partial: Path, net: ApiNet, getter: Getter, terms: Terms) -> Fetched:
+        """A file out of its torrent's swarm."""
+        if self.means.settings.sandbox:
+            raise Refused(f"{file.path}: the sandbox has no swarm, only web seeds")
+        magnet = swarm.parse(file.urls[-1])
+        about = RemoteFile(f"{magnet.info_hash}.torrent", f"{file.key}.torrent", (magnet.torrent,))
+        torrent = fetch_file(about, self._partial(about), getter, self.means.hosts, terms)
+        folder = partial.with_suffix(".swarm")
+        for left in self.home.partial.glob(f"{self._stem(file)}.*.swarm"):
+            if not folder.exists():
+                left.rename(folder)  # its owner is dead: the lease is ours
+        rate = self.means.settings.limit_rate
+        with self.means.hosts.connection(f"magnet://swarm/{file.path}", net.traits.connections):
+            whole = swarm.fetch(
+                magnet, torrent.path, folder, rate=rate and rate // net.traits.connections,
+                patience=self.means.settings.patience or net.traits.patience,
+                received=terms.received, stopped=self.means.stop.is_set,
+            )  # fmt: skip
+        with disk_errors(partial):
+            hasher = hash_file(whole, file.checksums)
+            if hasher.length != file.size or hasher.mismatch():
+                raise IntegrityError(f"{file.path}: aria2c has left something else than what is in the torrent")
+            whole.replace(partial)
+            shutil.rmtree(folder)
+            torrent.path.unlink()
+        terms.received(hasher.length)
+        checked = f"btih:{magnet.info_hash}"
+        return Fetched(partial, hasher.length, hasher.sha256, Assurance.PUBLISHED, checked, magnet.info_hash)
 
     def _terms(self, file: RemoteFile, net: ApiNet) -> Terms:
         return Terms(

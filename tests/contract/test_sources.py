@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import responses
+import torrent_files
 from plain_net import PlainNet
 from requests import PreparedRequest
 from responses.matchers import query_param_matcher
@@ -113,6 +114,11 @@ CASES = {
     # The folder, the first page of what is in it, and its first file.
     "synapse": Case("syn1", {"id": "syn1"}, {"id": "1"}, before=3),
     "zenodo": Case("3", {"record": 3}, {"record": "3"}),
+    "torrent": Case(
+        None,
+        {"info_hash": torrent_files.INFO_HASH, "torrent": "https://h.example/a.torrent"},
+        {"info_hash": "0" * 39, "torrent": "https://h.example/a.torrent"},
+    ),
     # The subjects, the sessions of the first, and its files.
     "xnat": Case("h.example/P", {"host": "h.example", "project": "P"}, {"host": "h.example"}, before=3),
     "tcia": Case("C1", {"collection": "C1"}, {"collection": "C1", "host": "elsewhere"}),
@@ -290,6 +296,7 @@ def hosts() -> Iterator[None]:
         mock.get(f"{hub}/tree/{'a' * 40}", json.dumps(rows))
         mock.get("http://h.example/d/", "type=dir; sub\r\ntype=file;size=3; a.nii\r\n")
         mock.get("http://h.example/d/sub/", "type=file;size=3; b c.nii\r\n")
+        mock.get("https://h.example/a.torrent", torrent_files.CONTENT)
         repository = "https://api.github.com/repos/o/r"
         mock.get(f"{repository}/commits/HEAD", json.dumps({"sha": "a" * 40}))
         blobs = [{"path": path, "type": "blob", "mode": "100644", "sha": "b" * 39 + path, "size": 3} for path in "ac"]

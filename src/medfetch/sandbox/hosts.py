@@ -87,7 +87,7 @@ ENDPOINTS = {
     "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
     "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
     "box": "box", "dropbox": "dropbox", "dropbox_files": "dropbox", "gdrive": "gdrive", "gdrive_files": "gdrive",
-    "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav", "ftp": "ftp",
+    "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav", "ftp": "ftp", "torrent": "http",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
 MADE_UP = {

@@ -155,6 +155,7 @@ BUILTIN = {
     "s3": "medfetch.sources.s3:S3",
     "synapse": "medfetch.sources.synapse:Synapse",
     "tcia": "medfetch.sources.tcia:Tcia",
+    "torrent": "medfetch.sources.torrent:Torrents",
     "webdav": "medfetch.sources.webdav:WebDav",
     "xnat": "medfetch.sources.xnat:Xnat",
     "zenodo": "medfetch.sources.zenodo:Zenodo",
