@@ -290,7 +290,9 @@ TYPED = {"physionet": "p/1.0"}
 
 
 # Of links the links themselves are the secrets (tests/sources/test_links_source.py); the others ask no host anything.
-@pytest.mark.parametrize("name", [name for name in sources.BUILTIN if name not in ("aspera", "links", "manual")])
+@pytest.mark.parametrize(
+    "name", [name for name in sources.BUILTIN if name not in ("aspera", "links", "manual", "torrent")]
+)
 def test_a_source_sends_its_own_secret_to_its_own_hosts(
     name: str, run: Run, home: Path, cache: Path, box: Sandbox, probe: dict[str, str]
 ) -> None:

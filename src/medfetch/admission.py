@@ -50,7 +50,7 @@ def check(
     if closed or not parts:
         see = f"see {recipe.homepage}; " if recipe.homepage else ""
         raise AccessRequired(
-            f"{recipe.id}{': ' + ', '.join(closed) if recipe.parts else ''} cannot be fetched by program",
+            f"{recipe.id}{': ' + ', '.join(closed) if len(recipe.parts) > 1 else ''} cannot be fetched by program",
             steps=[each.as_dict() for each in to_take],
             hint=f"{see}what you have got there, medfetch import {recipe.id} FILE… takes in",
         )

@@ -105,15 +105,16 @@ def _downloads(recipe: Recipe, part: Part, after: tuple[str, ...]) -> Iterable[R
     for route in ways(part)[:1]:
         if by_hand(route):
             own = f"-{part.name}" if len(recipe.parts) > 1 else ""
-            yield Requirement(f"{recipe.id}{own}-download", DOWNLOAD, *_download(recipe, route), after=after)
+            yield Requirement(f"{recipe.id}{own}-download", DOWNLOAD, *_download(recipe, part, route), after=after)
 
 
-def _download(recipe: Recipe, route: Route) -> tuple[str, str | None]:
+def _download(recipe: Recipe, part: Part, route: Route) -> tuple[str, str | None]:
     """What to do, and where."""
     files = [_named(file) for file in route.locator.get("files", ())]
     more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
     what = f"{', '.join(files[:SHOWN])}{more}" if files else "what is there"
-    then = f"then give medfetch the files: medfetch import {recipe.id} FILE…"
+    asked = f" --part {part.name}" if not part.default or (len(recipe.parts) > 1 and not files) else ""
+    then = f"then give medfetch the files: medfetch import {recipe.id}{asked} FILE…"
     if route.source == "manual":
         return f"Download {what} in a browser; {then}", route.locator.get("at")
     package = route.locator["package"]
