@@ -43,7 +43,7 @@ ONE_FILE = "routes: [{source: http, files: [{path: a, url: 'https://host/a'}]}]\
         ("id: broken\nname: [\n", "broken.yaml:3:1"),
         (f"id: broken\n{OPEN}colour: red\n{ONE_FILE}", "broken.yaml:5:1: colour"),
         (f"id: broken\n{OPEN}subjects: many\n{ONE_FILE}", "broken.yaml:5:11: subjects"),
-        (f"id: broken\n{OPEN}routes: [{{source: ftp, host: x}}]\n", "broken.yaml:5:19: routes[0].source"),
+        (f"id: broken\n{OPEN}routes: [{{source: telnet, host: x}}]\n", "broken.yaml:5:19: routes[0].source"),
         (f"id: broken\n{OPEN}routes: [{{source: idc, colection: x}}]\n", "broken.yaml:5:24: routes[0].colection"),
         ("id: broken\nname: X\nsummary: X.\naccess: {level: open, requires: [nothing-such]}\n", "broken.yaml:4:34"),
         (f"id: other\n{OPEN}{ONE_FILE}", "broken.yaml:1:5: id"),

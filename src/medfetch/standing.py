@@ -16,7 +16,7 @@ from medfetch import agreements, credentials, requirements
 from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, UsageProblem
-from medfetch.types import Door, Part, Recipe, Requirement, Verdict
+from medfetch.types import Door, Level, Part, Recipe, Requirement, Verdict
 
 
 class State(StrEnum):
@@ -129,9 +129,12 @@ def label(recipe: Recipe) -> str:
 def _note(recipe: Recipe) -> str:
     if recipe.name == recipe.origin:
         return "there is no recipe: what it needs is not known"
+    notes = []
+    if recipe.access.level == Level.UNKNOWN:
+        notes.append("what has to be done is not established")
     if not any(part.routes for part in recipe.parts):
-        return "no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else "")
-    return ""
+        notes.append("no program can fetch it" + (f": {recipe.homepage}" if recipe.homepage else ""))
+    return "; ".join(notes)
 
 
 def _further(recipe: Recipe) -> tuple[str, ...]:
