@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,6 +130,34 @@ def test_the_longest_wait_comes_first_and_what_it_hangs_on_before_it() -> None:
     account, unknown = step("account"), step("unknown", "application")
     token = step("token", "token", after=("quick",))
     assert requirements.in_order([token, quick, unknown, slow, account]) == [account, slow, unknown, quick, token]
+
+
+def test_a_recipes_steps_wait_for_each_other_and_else_stand_as_written(run: Run, home: Path) -> None:
+    def own(name: str, kind: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "kind": kind, "do": "x", **more}
+
+    form, sign_up = own("form", "application", after=["z-account"]), own("z-account", "account")
+    requires = [form, own("z-terms", "terms"), own("a-join", "join"), sign_up]
+    route = {"source": "http", "requires": [own("a-link", "terms", after=["a-join"]), "z-account"]}
+    files = [{"path": "x", "url": "https://h.example/x"}]
+    write_recipe(home, "own", access={"level": "application", "requires": requires}, routes=[{**route, "files": files}])
+    steps = [line for line in run("access", "own", "--json").lines if line["event"] == "step"]
+    assert [step["name"] for step in steps] == ["z-account", "form", "z-terms", "a-join", "a-link"]
+    assert steps[1]["after"] == ["z-account"]
+
+
+def test_what_is_not_established_is_not_called_open(run: Run, home: Path, box: Sandbox) -> None:
+    box.put("https://h.example/x", b"x")
+    files = http({"path": "x", "url": "https://h.example/x"})
+    write_recipe(home, "vague", access={"level": "unknown"}, routes=files)
+    write_recipe(home, "page", access={"level": "unknown"}, homepage="https://page.example/")
+    said = " ".join(run("access", "vague", "page").out.split())
+    assert "vague: what has to be done is not established" in said and "needs nothing" not in said
+    assert "page: what has to be done is not established; no program can fetch it: https://page.example/" in said
+    assert " unknown " in run("list", "--access", "unknown", "vague").out
+    assert re.search(r"access +unknown", run("info", "vague").out)
+    path = Path(run("get", "vague", "--json").last["path"])
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_steps_that_wait_for_each_other_end(settings: Settings) -> None:

@@ -39,6 +39,7 @@ parts:
       - {source: http, files: [{path: x, url: https://h/y}]}
 """
 RELATIVE = "write it relative, with forward slashes"
+APART = "`into: folder` in a route keeps the parts apart"
 
 
 def problems(path: Path) -> list[tuple[int, int, str, str, str | None]]:
@@ -199,7 +200,8 @@ WRONG = {
                 37,
                 "routes[0].key",
                 "unknown field 'key'",
-                "known: bucket, note, prefix, region, requester_pays, requires, source, third_party, unpack",
+                "known: bucket, into, note, path, prefix, region, requester_pays, requires, source,"
+                " third_party, unpack",
             ),
         ],
     ),
@@ -331,7 +333,60 @@ WRONG = {
     ),
     "path of another part": (
         HEAD + TWO_PARTS,
-        [(14, 39, "parts.b.routes[0].files[0].path", "the path 'x' is also used by the part 'a'", None)],
+        [(14, 39, "parts.b.routes[0].files[0].path", "the path 'x' is also used by the part 'a'", APART)],
+    ),
+    "ranges that overlap": (
+        HTTP
+        + "      - {path: 'a{n:02d}', url: 'https://h/{n}', range: [0, 4]}\n"
+        + "      - {path: 'a{n:02d}', url: 'https://h/{n}', range: [5, 8]}\n"
+        + "      - {path: a07, url: https://h/b}\n      - {path: a7, url: https://h/c}\n",
+        [(12, 16, "routes[0].files[2].path", "the path 'a07' is used twice in this route", None)],
+    ),
+    "range of another part": (
+        HEAD
+        + TWO_PARTS.replace(
+            "{path: x, url: https://h/x}", "{path: 'x{n}', url: 'https://h/{n}', range: [0, 9]}"
+        ).replace("{path: x, url: https://h/y}", "{path: 'x{n}', url: 'https://h/{n}', range: [9, 12]}"),
+        [(14, 39, "parts.b.routes[0].files[0].path", "the path 'x9' is also used by the part 'a'", APART)],
+    ),
+    "range without end": (
+        HTTP + "      - {path: 'a{n}', url: 'https://h/{n}', range: [1, 10000000000000]}\n",
+        [
+            (
+                10,
+                53,
+                "routes[0].files[0].range",
+                "the range [1, 10000000000000] has more than 1,000,000 numbers",
+                None,
+            )
+        ],
+    ),
+    "folder outside": (
+        HEAD + "routes:\n  - {source: s3, bucket: b-1, into: a//b}\n",
+        [(8, 37, "routes[0].into", "the folder 'a//b' has an empty component", RELATIVE)],
+    ),
+    "steps of the recipe": (
+        HEAD.replace("open}", "account, requires: [{name: form, kind: application, do: x, after: [signup, sigup]}]}")
+        + "routes:\n  - {source: s3, bucket: b-1, requires: [{name: signup, kind: account, do: x}]}\n",
+        [(4, 92, "access.requires[0].after[1]", "there is no requirement 'sigup'", "did you mean signup?")],
+    ),
+    "steps that wait for each other": (
+        HEAD.replace("open}", "account, requires: [{name: form, kind: application, do: x, after: [signup]}]}")
+        + "routes:\n  - {source: s3, bucket: b-1, requires: [{name: signup, kind: account, do: x, after: [form]}]}\n",
+        [
+            (
+                4,
+                83,
+                "access.requires[0].after",
+                "these wait for each other: form after signup after form",
+                "break the circle",
+            )
+        ],
+    ),
+    "two steps of one name": (
+        HEAD.replace("open}", "account, requires: [{name: form, kind: application, do: x}]}")
+        + "routes:\n  - {source: s3, bucket: b-1, requires: [{name: form, kind: application, do: y}]}\n",
+        [(8, 49, "routes[0].requires[0].name", "another step of this recipe is called 'form', too", None)],
     ),
     "evidence from the future": (
         HEAD.replace("2026-11-20", "2999-01-01"),

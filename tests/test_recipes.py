@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import idc_index_data
 import pytest
 
 from medfetch import catalog
+from medfetch.patterns import fits
 from medfetch.recipe_check import REQUIREMENTS
 from medfetch.types import Part, Recipe, Route
 
@@ -177,6 +179,23 @@ def test_kits19_pins_images_and_labels() -> None:
     assert all("/456b293435b25303bbc7995f094f83a0afdff0eb/" in file["url"] for file in masks.values())
     assert all(file["url"].endswith(path) and len(file["sha256"]) == 64 for path, file in masks.items())
     assert sum(file["size"] for file in masks.values()) == catalog.load("kits19").parts[1].size
+
+
+def test_the_centres_of_camelyon_share_no_slide_and_leave_none_out() -> None:
+    names = [f"normal_{n:03d}" for n in range(1, 161) if n != 86] + [f"tumor_{n:03d}" for n in range(1, 112)]
+    assert shares("camelyon16", names) == {"rumc": 170, "umcu": 100}
+    names = [f"patient_{person:03d}_node_{node}" for person in range(200) for node in range(5)]
+    assert shares("camelyon17", names) == {**{f"center-{n}": 100 for n in range(5)}, "test": 500}
+
+
+def shares(name: str, slides: list[str]) -> dict[str, int]:
+    """How many of some slides each part has; fails where one has none, or two."""
+    ways = {part.name: found.locator for part in catalog.load(name).parts if (found := route(part, "s3"))}
+    images = {part: way["path"] for part, way in ways.items() if way["prefix"].endswith("images/")}
+    patterns = {part: [path] if isinstance(path, str) else path for part, path in images.items()}
+    owners = [[part for part, each in patterns.items() if fits(f"{slide}.tif", each)] for slide in slides]
+    assert all(len(parts) == 1 for parts in owners)
+    return dict(Counter(parts[0] for parts in owners))
 
 
 def test_what_nobody_can_fetch_by_program_says_what_to_do() -> None:

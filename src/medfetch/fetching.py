@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, dicom, entries, sources, swarm, unpack
+from medfetch import cache, dicom, entries, folders, sources, swarm, unpack
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
@@ -170,7 +170,8 @@ class Fetching:
         """
         source, net, _ = self._tools(route)
         wanted = {"series": (entry.facets["series"],)} if "series" in entry.facets else {}
-        for other in source.resolve(route["locator"], net, Selection(facets=wanted)):
+        listed = source.resolve(route["locator"], net, Selection(facets=wanted))
+        for other in folders.put(listed, route.get("into", "")):
             if other.path == entry.path:
                 # What becomes of the archives that a source lists was decided when it was planned.
                 if isinstance(other, RemoteFile) and isinstance(entry, RemoteFile) and not other.unpack:

@@ -21,6 +21,7 @@ from medfetch import cache
 from medfetch.cache import Home
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.patterns import fits
+from medfetch.places import Places
 from medfetch.state import Shard, create_shard
 from medfetch.types import Entry, Group, Recipe, Route, Selection
 
@@ -186,7 +187,8 @@ def _write(
     """Makes the shards and, last, the header."""
     if selection.facets:
         entries = ((part, entry) for part, entry in entries if matches(entry, selection))
-    cut = _Cut(itertools.islice(entries, selection.limit))
+    places = Places()
+    cut = _Cut(places.noted(itertools.islice(entries, selection.limit)))
     number = 0
     while cut.more():
         create_shard(folder / f"{number:05d}.sqlite", cut.shard())
@@ -194,6 +196,7 @@ def _write(
     if not number:
         asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
         raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is")
+    places.check(_read(folder, number))
     content = {
         **header(),
         "token": secrets.token_hex(8),
@@ -204,6 +207,12 @@ def _write(
     cache.sync_folder(folder)
     cache.write_json(folder / "plan.json", content)
     return content
+
+
+def _read(folder: Path, shards: int) -> Iterator[tuple[str, Entry]]:
+    for number in range(shards):
+        with closing(Shard(folder / f"{number:05d}.sqlite")) as shard:
+            yield from shard.entries()
 
 
 class _Cut:

@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from medfetch.recipe_data import REQUIREMENTS
+from medfetch.recipe_data import REQUIREMENTS, own_steps
 from medfetch.recipe_schema import Finding, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
@@ -22,6 +22,7 @@ LISTS_FILES = ("aspera", "box", "dropbox", "ftp", "gdrive", "http", "links", "ma
 PLACEHOLDER = re.compile(r"\{n(:0[1-9]d)?\}")
 """The number in a path or address of a range."""
 RELATIVE = "write it relative, with forward slashes"
+LONGEST_RANGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,9 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
     yield from _date_findings(data, ())
     if broken:
         return  # What follows relies on the shape that the schema promises.
-    yield from _requirement_findings(data["access"].get("requires", []), ("access", "requires"), known)
+    known = known | own_steps(data).keys()
+    steps: dict[str, tuple[Mapping[str, Any], Field]] = {}
+    yield from _requirement_findings(data["access"].get("requires", []), ("access", "requires"), known, steps)
     from medfetch import sources  # as in catalog.load
 
     known_sources = sources.names()
@@ -139,49 +142,82 @@ def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[F
             where = (*top, "routes", index)
             if route["source"] not in known_sources:
                 yield _unknown((*where, "source"), "source", route["source"], known_sources)
-            yield from _requirement_findings(route.get("requires", []), (*where, "requires"), known)
+            yield from _requirement_findings(route.get("requires", []), (*where, "requires"), known, steps)
+            if "into" in route and (reason := unsafe(route["into"])):
+                yield Finding((*where, "into"), f"the folder {route['into']!r} {reason}", RELATIVE)
             for number, each in enumerate(route["unpack"] if isinstance(route.get("unpack"), list) else ()):
                 if each.get("into", ".") != "." and (reason := unsafe(each["into"])):
                     field = (*where, "unpack", number, "into")
                     yield Finding(field, f"the folder {each['into']!r} {reason}", RELATIVE)
-            if route["source"] in LISTS_FILES and "files" in route:
-                yield from _file_findings(route["files"], (*where, "files"), name, owners)
+            if route["source"] in LISTS_FILES:
+                yield from _file_findings(route, (*where, "files"), name, owners)
+    yield from _circles(steps)
 
 
-def _requirement_findings(requires: list[Any], where: Field, known: set[str]) -> Iterator[Finding]:
+def _requirement_findings(
+    requires: list[Any], where: Field, known: set[str], steps: dict[str, tuple[Mapping[str, Any], Field]]
+) -> Iterator[Finding]:
+    """``steps`` holds those that the recipe itself has described so far, with where they stand."""
     for index, item in enumerate(requires):
         if isinstance(item, str):
             if item not in known:
                 yield _unknown((*where, index), "requirement", item, known)
             continue
+        if steps.setdefault(item["name"], (item, (*where, index)))[0] != item:
+            yield Finding((*where, index, "name"), f"another step of this recipe is called {item['name']!r}, too")
         for number, before in enumerate(item.get("after", [])):
             if before not in known:
                 yield _unknown((*where, index, "after", number), "requirement", before, known)
 
 
-def _file_findings(
-    files: list[Mapping[str, Any]], where: Field, part: str, owners: dict[str, str]
-) -> Iterator[Finding]:
+def _circles(steps: Mapping[str, tuple[Mapping[str, Any], Field]]) -> Iterator[Finding]:
+    """Among the steps of one recipe; those of requirements.yaml wait for none of them."""
+    try:
+        TopologicalSorter({name: step.get("after", []) for name, (step, _) in steps.items()}).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        where = (*steps[circle[0]][1], "after")
+        yield Finding(where, f"these wait for each other: {' after '.join(circle)}", "break the circle")
+
+
+def _file_findings(route: Mapping[str, Any], where: Field, part: str, owners: dict[str, str]) -> Iterator[Finding]:
     """``owners`` holds the part of each path met so far: all parts share one home, all routes of a part its paths."""
     paths: set[str] = set()
-    for index, file in enumerate(files):
+    folder = f"{route['into']}/" if "into" in route else ""
+    for index, file in enumerate(route.get("files", [])):
         here = (*where, index)
         path = file["path"]
         if reason := unsafe(path):
             yield Finding((*here, "path"), f"the path {path!r} {reason}", RELATIVE)
         if isinstance(file.get("unpack"), dict) and (reason := unsafe(file["unpack"]["into"])):
             yield Finding((*here, "unpack", "into"), f"the folder {file['unpack']['into']!r} {reason}", RELATIVE)
-        if path in paths:
-            yield Finding((*here, "path"), f"the path {path!r} is used twice in this route")
-        elif owners.setdefault(path, part) != part:
-            yield Finding((*here, "path"), f"the path {path!r} is also used by the part {owners[path]!r}")
-        paths.add(path)
+        placed = {f"{folder}{each}" for each in _numbered(file)}
+        if both := paths & placed:
+            yield Finding((*here, "path"), f"the path {min(both)!r} is used twice in this route")
+        elif both := {each for each in placed if owners.setdefault(each, part) != part}:
+            message = f"the path {min(both)!r} is also used by the part {owners[min(both)]!r}"
+            yield Finding((*here, "path"), message, "`into: folder` in a route keeps the parts apart")
+        paths |= placed
         if "range" in file:
             yield from _series_findings(file, here)
 
 
+def _numbered(file: Mapping[str, Any]) -> Iterable[str]:
+    """The path of a file, or of each file of a range."""
+    if "range" not in file:
+        return [file["path"]]
+    first, last = file["range"]
+    return (_filled(file["path"], number) for number in range(first, min(last, first + LONGEST_RANGE) + 1))
+
+
+def _filled(template: str, number: int) -> str:
+    return PLACEHOLDER.sub(lambda found: format(number, (found[1] or "")[1:]), template)
+
+
 def _series_findings(file: Mapping[str, Any], here: Field) -> Iterator[Finding]:
     first, last = file["range"]
+    if last - first >= LONGEST_RANGE:
+        yield Finding((*here, "range"), f"the range [{first}, {last}] has more than {LONGEST_RANGE:,} numbers")
     if last < first:
         yield Finding((*here, "range"), f"the range [{first}, {last}] is empty", "put the smaller number first")
     for key in ("path", "url"):

@@ -11,7 +11,7 @@ from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
 
 REQUIREMENTS = "requirements.yaml"
 """The file of a recipe directory that holds what several recipes require."""
-ROUTE_FIELDS = {"source", "requires", "third_party", "note", "unpack"}
+ROUTE_FIELDS = {"source", "requires", "third_party", "note", "unpack", "into"}
 """What a route has besides its source's own words."""
 
 
@@ -20,6 +20,7 @@ def built(data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], orig
 
     Raises: UsageProblem, LookupError, TypeError, ValueError, AttributeError where the content is no recipe.
     """
+    shared = {**shared, **own_steps(data)}
     parts = tuple(_part(name, part, shared) for name, part in data.get("parts", {}).items())
     if "routes" in data:
         parts = (_part("all", {"routes": data["routes"], "size": data.get("size")}, shared),)
@@ -55,6 +56,14 @@ def built(data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], orig
     )
 
 
+def own_steps(recipe: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The steps that a recipe itself describes, by name. Raises: LookupError, AttributeError for what is no recipe."""
+    parts = [recipe, *recipe.get("parts", {}).values()]
+    routes = [route for part in parts for route in part.get("routes", ())]
+    lists = [needing.get("requires", ()) for needing in (recipe["access"], *routes)]
+    return {step["name"]: step for steps in lists for step in steps if not isinstance(step, str)}
+
+
 def _part(name: str, data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> Part:
     return Part(
         name=name,
@@ -65,6 +74,7 @@ def _part(name: str, data: Mapping[str, Any], shared: Mapping[str, Mapping[str, 
                 requires=_requirements(route.get("requires", ()), shared),
                 third_party=route.get("third_party", False),
                 unpack=archives.read(route.get("unpack", False)),
+                into=route.get("into", ""),
             )
             for route in data.get("routes", ())
         ),
@@ -87,8 +97,11 @@ def _requirements(
     ordered: dict[str, Requirement] = {}
     for item in items:
         data = {"name": item} | dict(shared[item]) if isinstance(item, str) else item
-        for before in _requirements(data.get("after", ()), shared):
-            ordered.setdefault(before.name, before)
+        if "after" in data:
+            # Without itself: of a circle, one is not found; the check says which wait for each other.
+            others = {name: step for name, step in shared.items() if name != data["name"]}
+            for before in _requirements(data["after"], others):
+                ordered.setdefault(before.name, before)
         fields: dict[str, Any] = {key: data.get(key) for key in ("at", "wait", "credential", "sign", "lapses")}
         after = tuple(data.get("after", ()))
         ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))

@@ -28,6 +28,7 @@ from medfetch import (
     connections,
     doors,
     durability,
+    folders,
     leases,
     placing,
     planning,
@@ -145,7 +146,7 @@ def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
     parts = []
     for part in (part for part in recipe.parts if part.name in made.header["parts"]):
         first = _word(**made.header["routes"][part.name][0])
-        planned = tuple(way for way in part.routes if _word(way.source, way.locator) == first)
+        planned = tuple(way for way in part.routes if _word(way.source, way.locator, way.into) == first)
         parts.append(replace(part, routes=planned or part.routes))
     silent = [part for part in parts if not doors.can_ask([part])]
     admission.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
@@ -259,7 +260,7 @@ def _header(recipe: Recipe, wish: Wish, routes: Mapping[str, list[Route]]) -> di
         "licence": dict(recipe.licence or {}),
         "cite": list(recipe.citations),
         "routes": {
-            part: [{"source": way.source, "locator": dict(way.locator)} for way in ways]
+            part: [{"source": way.source, "locator": dict(way.locator), "into": way.into} for way in ways]
             for part, ways in routes.items()
         },
         "select": {facet: list(values) for facet, values in wish.selection.facets.items()},
@@ -301,8 +302,9 @@ def _entries(
                 net = ApiNet(settings, source.traits, hosts, stop, _teller(display, part))
                 count = 0
                 try:
-                    listed = source.resolve(ways[0].locator, net, wish.selection)
-                    for entry in archives.unpacking(listed, ways[0].unpack):
+                    wanted = folders.inside(wish.selection, ways[0].into)
+                    listed = source.resolve(ways[0].locator, net, wanted) if wanted else iter(())
+                    for entry in folders.put(archives.unpacking(listed, ways[0].unpack), ways[0].into):
                         count += 1
                         yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:
@@ -503,7 +505,7 @@ def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list
     found = dict(made.header["routes"])
     for part in (part for part in recipe.parts if part.name in made.header["routes"]):
         may = admission.ways(recipe, part, settings)
-        closed = [_word(way.source, way.locator) for way in part.routes if way not in may]
+        closed = [_word(way.source, way.locator, way.into) for way in part.routes if way not in may]
         first, *others = found[part.name]
         found[part.name] = [
             first, *(way for way in others if _word(**way) not in closed)
@@ -511,9 +513,9 @@ def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list
     return found
 
 
-def _word(source: str, locator: Mapping[str, Any]) -> tuple[str, str]:
+def _word(source: str, locator: Mapping[str, Any], into: str = "") -> tuple[str, str, str]:
     """A way as it can be compared with what stands in a plan."""
-    return source, json.dumps(dict(locator), sort_keys=True)
+    return source, json.dumps(dict(locator), sort_keys=True), into
 
 
 def _run(

@@ -46,7 +46,7 @@ class ShardJob:
     """Connections at the most."""
     settings: Settings
     routes: Mapping[str, list[dict[str, Any]]]
-    """By part, best first: {source, locator}."""
+    """By part, best first: {source, locator, into}."""
     archives: str
     """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
 

@@ -18,7 +18,7 @@ from medfetch.agreements import PERSONAL, Agreement
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, UsageProblem
 from medfetch.requirements import DOWNLOAD, RECEIVE
-from medfetch.types import Door, Part, Recipe, Requirement, Verdict
+from medfetch.types import Door, Level, Part, Recipe, Requirement, Verdict
 
 
 class State(StrEnum):
@@ -131,10 +131,12 @@ def label(recipe: Recipe) -> str:
 def _note(recipe: Recipe) -> str:
     if recipe.name == recipe.origin:
         return "there is no recipe: what it needs is not known"
+    notes = []
+    if recipe.access.level == Level.UNKNOWN:
+        notes.append("what has to be done is not established")
     if not any(part.routes for part in recipe.parts):
-        where = f": {recipe.homepage}" if recipe.homepage else ""
-        return f"no program can fetch it{where}; medfetch import {recipe.id} takes in what you have"
-    return ""
+from medfetch.requirements import DOWNLOAD, RECEIVE
+from medfetch.types import Door, Level, Part, Recipe, Requirement, Verdict
 
 
 def _further(recipe: Recipe) -> tuple[str, ...]:

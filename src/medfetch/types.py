@@ -24,7 +24,7 @@ class Assurance(StrEnum):
 
 
 class Level(StrEnum):
-    """How a dataset is opened to a person, from the widest door to none."""
+    """How a dataset is opened to a person, from the widest door to none, and last: nobody could establish it."""
 
     OPEN = "open"
     ACCOUNT = "account"
@@ -34,6 +34,7 @@ class Level(StrEnum):
     APPLICATION = "application"
     PAID = "paid"
     CLOSED = "closed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Route:
     third_party: bool = False
     unpack: tuple[Unpacking, ...] = ()
     """Of a source that lists files: which archives among them are unpacked."""
+    into: str = ""
+    """The folder, relative to the dataset's home, in which all that the source lists is put; empty is the home."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,21 @@ def test_refusals_are_told_apart(box: Sandbox, run: Run, home: Path, cache: Path
     assert box.stats.data_bytes == 0
 
 
+def test_a_route_of_some_paths(box: Sandbox) -> None:
+    in_bucket(box, "open")
+    net = PlainNet(Gcs.traits, gcs=box.endpoints["gcs"])
+
+    def paths(*patterns: str) -> list[str]:
+        locator = {"bucket": "open", "prefix": "data set/", "path": list(patterns)}
+        return sorted(each.path for each in Gcs().resolve(locator, net, Selection()))
+
+    assert paths("case 1", "*.bin") == ["case 1/100% é山.nii", "q?x=1&y#z;'~(1)=.bin"]
+    assert paths("o/o/") == ["o/o/x"]
+    assert "prefix=data%20set%2Fo%2Fo%2F" in box.log[-1].target.replace("+", "%20")
+    with pytest.raises(UsageProblem, match="gs://open/data set/ and fits the route's path"):
+        paths("*.dcm")
+
+
 def test_a_bucket_that_is_not_there(box: Sandbox, run: Run) -> None:
     assert "there is no bucket nowhere" in run("get", "gcs:nowhere/x", code=2).err
 

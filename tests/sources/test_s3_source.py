@@ -80,6 +80,33 @@ def test_paths_that_begin_alike_shorten_the_listing(patterns: tuple[str, ...], p
     assert resolve(PlainNet(S3.traits), Selection({"path": patterns}), bucket="b-1", prefix="data/") == []
 
 
+@pytest.mark.parametrize(
+    ("path", "selected", "asked", "found"),
+    [
+        (["sub-01", "*.tsv"], (), "data/", ["sub-01/a.nii", "sub-01/b.nii", "x.tsv"]),
+        ("sub-01/", (), "data/sub-01/", ["sub-01/a.nii", "sub-01/b.nii"]),
+        (["sub-01/*", "sub-02/*"], ("sub-01/b*",), "data/sub-01/b", ["sub-01/b.nii"]),
+    ],
+)
+@responses.activate
+def test_a_route_of_some_paths(path: Any, selected: tuple[str, ...], asked: str, found: list[str]) -> None:
+    keys = [f"data/{each}" for each in ("sub-01/a.nii", "sub-01/b.nii", "sub-03/../a", "x.tsv")]
+    responses.get("https://b-1.s3.amazonaws.com/", page(*(key for key in keys if key.startswith(asked))), match=[
+        responses.matchers.query_param_matcher({"prefix": asked}, strict_match=False)
+    ])  # fmt: skip
+    selection = Selection({"path": selected} if selected else {})
+    assert [
+        each.path for each in resolve(PlainNet(S3.traits), selection, bucket="b-1", prefix="data/", path=path)
+    ] == found
+
+
+@responses.activate
+def test_paths_that_nothing_fits_are_an_error() -> None:
+    responses.get("https://b-1.s3.amazonaws.com/", page("data/x"))
+    with pytest.raises(UsageProblem, match="s3://b-1/data/ and fits the route's path"):
+        resolve(PlainNet(S3.traits), bucket="b-1", prefix="data/", path="*.nii")
+
+
 @responses.activate
 def test_an_empty_prefix_is_an_error_and_an_empty_selection_is_not() -> None:
     responses.get("https://b-1.s3.amazonaws.com/", page())

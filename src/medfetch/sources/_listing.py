@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
 from medfetch.errors import Refused, Retryable
 from medfetch.sources import Net
-from medfetch.types import Checksum, Selection
+from medfetch.types import Checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,8 @@ def object_address(bucket_address: str, key: str) -> str:
     return f"{bucket_address}/{quote(key, safe='/')}"
 
 
-def narrowed(prefix: str, folder: str, selection: Selection) -> str:
+def narrowed(prefix: str, folder: str, patterns: Iterable[str]) -> str:
     """A longer prefix, where every path that is asked for begins in the same way."""
-    patterns = selection.facets.get("path", ())
     literals = [re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in patterns]
     begins = folder + os.path.commonprefix(literals)  # noqa: RUF071 - keys are strings, and so are their prefixes
     return begins if begins.startswith(prefix) else prefix

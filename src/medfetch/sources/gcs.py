@@ -21,10 +21,11 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from medfetch.errors import RecipeError, Refused, Retryable, UsageProblem
+from medfetch.patterns import fits
 from medfetch.sources import Net
 from medfetch.sources._doors import closed
 from medfetch.sources._listing import narrowed
-from medfetch.sources._locator import only, text
+from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
 from medfetch.types import Checksum, Door, RemoteFile, Selection, Traits, Verdict
 
@@ -38,8 +39,9 @@ PAYING = "https://cloud.google.com/storage/docs/requester-pays"
 
 
 class Gcs:
-    """Locator: ``bucket``; ``prefix``, the beginning of names (end it with ``/`` for a folder); ``requester_pays:
-    true``, where the bucket's owner wants whoever downloads to be charged."""
+    """Locator: ``bucket``; ``prefix``, the beginning of names (end it with ``/`` for a folder); ``path``, patterns of
+    files or folders in that folder, without which all is taken; ``requester_pays: true``, where the bucket's owner
+    wants whoever downloads to be charged."""
 
     name: ClassVar[str] = "gcs"
     traits: ClassVar[Traits] = Traits(endpoints={"gcs": "https://storage.googleapis.com"}, connections=32)
@@ -53,12 +55,16 @@ class Gcs:
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[RemoteFile]:
         way, prefix = _way(locator)
         folder = prefix[: prefix.rfind("/") + 1]
-        begun = _begun(way, net, narrowed(prefix, folder, selection))
+        patterns = strings(locator, "path", "gcs")
+        narrow = narrowed(narrowed(prefix, folder, patterns), folder, selection.facets.get("path", ()))
+        begun = _begun(way, net, narrow)
         if isinstance(begun, Verdict):
             raise closed(begun, f"gcs-{way.bucket}")
         way, objects = begun
         empty = True
         for each in objects:
+            if patterns and not fits(each.name.removeprefix(folder), patterns):
+                continue
             empty = False
             yield RemoteFile(
                 path=_path(each.name, folder, way.bucket),
@@ -69,7 +75,8 @@ class Gcs:
                 credential=way.credential,
             )
         if empty and not selection.facets:
-            raise UsageProblem(f"no object's name begins with gs://{way.bucket}/{prefix}")
+            of = " and fits the route's path" if patterns else ""
+            raise UsageProblem(f"no object's name begins with gs://{way.bucket}/{prefix}{of}")
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         way, prefix = _way(locator)
@@ -101,7 +108,7 @@ class _Object:
 
 def _way(locator: Mapping[str, Any]) -> tuple[_Way, str]:
     """How a bucket is asked first, and the prefix. Raises: RecipeError for a bad locator."""
-    only(locator, {"bucket", "prefix", "requester_pays"}, "gcs")
+    only(locator, {"bucket", "prefix", "path", "requester_pays"}, "gcs")
     bucket = text(locator, "bucket", "gcs")
     if not bucket or not BUCKET.fullmatch(bucket):
         raise RecipeError(f"{bucket!r} cannot be the name of a bucket", at="gcs.bucket")

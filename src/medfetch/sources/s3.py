@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from medfetch.errors import RecipeError, Refused, UsageProblem
+from medfetch.patterns import fits
 from medfetch.sources import Net
 from medfetch.sources._doors import closed
 from medfetch.sources._listing import (
@@ -24,7 +25,7 @@ from medfetch.sources._listing import (
     object_address,
     published_md5,
 )
-from medfetch.sources._locator import only, text
+from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
 from medfetch.types import Door, RemoteFile, Selection, Traits, Verdict
 
@@ -49,8 +50,9 @@ PAYING = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuc
 
 class S3:
     """Locator: ``bucket``; ``prefix``, as S3 means it: the beginning of keys (end it with ``/`` for a folder);
-    ``region``, for buckets outside us-east-1 (asked for by a message if it matters); ``requester_pays: true``, where
-    the bucket's owner wants whoever downloads to be charged."""
+    ``path``, patterns of files or folders in that folder, without which all is taken; ``region``, for buckets outside
+    us-east-1 (asked for by a message if it matters); ``requester_pays: true``, where the bucket's owner wants whoever
+    downloads to be charged."""
 
     name: ClassVar[str] = "s3"
     traits: ClassVar[Traits] = Traits(endpoints={"s3": "https://{bucket}.s3.amazonaws.com"}, connections=32)
@@ -64,12 +66,16 @@ class S3:
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[RemoteFile]:
         way, prefix = _way(locator, net)
         folder = prefix[: prefix.rfind("/") + 1]
-        begun = _begun(way, net, narrowed(prefix, folder, selection))
+        patterns = strings(locator, "path", "s3")
+        narrow = narrowed(narrowed(prefix, folder, patterns), folder, selection.facets.get("path", ()))
+        begun = _begun(way, net, narrow)
         if isinstance(begun, Verdict):
             raise closed(begun, f"s3-{way.bucket}")
         way, objects = begun
         empty = True
         for each in objects:
+            if patterns and not fits(each.key.removeprefix(folder), patterns):
+                continue
             empty = False
             yield RemoteFile(
                 path=_path(each.key, folder, way.bucket),
@@ -82,7 +88,8 @@ class S3:
                 credential=way.credential,
             )
         if empty and not selection.facets:
-            raise UsageProblem(f"no object's key begins with s3://{way.bucket}/{prefix}")
+            of = " and fits the route's path" if patterns else ""
+            raise UsageProblem(f"no object's key begins with s3://{way.bucket}/{prefix}{of}")
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         way, prefix = _way(locator, net)
@@ -107,7 +114,7 @@ class _Way:
 
 def _way(locator: Mapping[str, Any], net: Net) -> tuple[_Way, str]:
     """How a bucket is asked first, and the prefix. Raises: RecipeError for a bad locator."""
-    only(locator, {"bucket", "prefix", "region", "requester_pays"}, "s3")
+    only(locator, {"bucket", "prefix", "path", "region", "requester_pays"}, "s3")
     bucket, region = text(locator, "bucket", "s3"), text(locator, "region", "s3")
     if not bucket or not BUCKET.fullmatch(bucket):
         raise RecipeError(f"{bucket!r} cannot be the name of a bucket", at="s3.bucket")
