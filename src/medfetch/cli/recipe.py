@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
 import click
 
-from medfetch import __version__, catalog
+from medfetch import __version__, catalog, dois
 from medfetch.cli.common import Session, with_session
+from medfetch.config import Settings
 from medfetch.errors import UsageProblem
+from medfetch.recipe_schema import schema
 from medfetch.types import Recipe
 
 
@@ -55,7 +58,8 @@ def probe(
     """
     if markdown and session.json:
         raise UsageProblem("--json and --markdown are two formats", hint="choose one of them")
-    recipes = _recipes(session, names, everything)
+    if everything == bool(names):
+        raise UsageProblem("expected either names or --all", hint="medfetch recipe probe NAME…, or … --all")
     # With it comes the network.
     from medfetch import probe as probing
     from medfetch.probe import report
@@ -64,6 +68,7 @@ def probe(
     with session.reaching() as settings:
         if settings.offline:
             raise UsageProblem("a probe asks the hosts", hint="leave out --offline")
+        recipes = _recipes(names, settings)
         for finding in probing.probe(recipes, settings, session.note, slow=probing.SLOW if slow is None else slow):
             findings.append(finding)
             if session.json:
@@ -78,7 +83,10 @@ def probe(
         if str(markdown) == "-":
             click.echo(page, nl=False)
         else:
-            markdown.write_text(page, encoding="utf-8")
+            try:
+                markdown.write_text(page, encoding="utf-8")
+            except OSError as error:
+                raise UsageProblem(f"{markdown} cannot be written: {error.strerror}") from error
             session.note(report.summary(findings))
     else:
         for line in report.text(findings, everything=bool(session.verbose)):
@@ -87,11 +95,9 @@ def probe(
         sys.exit(1)
 
 
-def _recipes(session: Session, names: tuple[str, ...], everything: bool) -> list[Recipe]:
-    extra = session.settings.recipes
-    if everything == bool(names):
-        raise UsageProblem("expected either names or --all", hint="medfetch recipe probe NAME…, or … --all")
-    return catalog.search(extra=extra) if everything else [catalog.load(name, extra) for name in names]
+def _recipes(names: tuple[str, ...], settings: Settings) -> list[Recipe]:
+    """Those that are named, or all."""
+    return catalog.search(extra=settings.recipes) if not names else [dois.load(name, settings) for name in names]
 
 
 @command.command("new")
@@ -103,13 +109,19 @@ def new(session: Session, name: str, output: Path | None) -> None:
 
     It is printed, or written to a file that is not there yet; there, the file's name is the id.
     """
-    recipe = catalog.load(name, session.settings.recipes)
-    if recipe.name != recipe.origin:
-        raise UsageProblem(f"there is a recipe already: {recipe.id}", hint=f"medfetch info {recipe.id}")
+    recipe_id = None
+    if output and not output.is_dir():
+        recipe_id = output.stem
+        if output.exists():
+            raise UsageProblem(f"{output} is there already, and is left as it is", hint="choose another name")
+        if output.suffix not in (".yaml", ".yml") or not re.fullmatch(schema()["$defs"]["id"]["pattern"], recipe_id):
+            raise UsageProblem(f"{output.name!r} is no name for a recipe", hint="such as my-dataset.yaml: it is the id")
     from medfetch import drafts
 
-    recipe_id = output.stem if output and not output.is_dir() else None
     with session.reaching() as settings:
+        recipe = dois.load(name, settings)
+        if recipe.name != recipe.origin:
+            raise UsageProblem(f"there is a recipe already: {recipe.id}", hint=f"medfetch info {recipe.id}")
         made = drafts.draft(recipe, settings, session.note, recipe_id=recipe_id)
     if output is None:
         click.echo(made.text, nl=False)

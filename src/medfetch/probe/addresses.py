@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 from medfetch.errors import UsageProblem
 from medfetch.hosts import host_of
@@ -19,6 +19,8 @@ from medfetch.types import Checksum, RemoteFile
 
 MOST_REDIRECTS = 10
 PERMANENT = (301, 308)
+LOOPBACK = ("127.0.0.1", "localhost")
+"""Where the stand-in is, which plays several origins."""
 PASSWORD = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
 TOTAL = re.compile(r"bytes\s+(?:[0-9]+-[0-9]+|\*)/([0-9]+)")
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -118,7 +120,7 @@ class _Followed:
 def readdressed(url: str, net: Watched) -> str:
     """The address, on the mirror (or the sandbox) that stands for all hosts."""
     url = _encoded(url.partition("#")[0])
-    if not net.replaced("http") or host_of(url) == host_of(net.endpoint("http")):
+    if not net.replaced("http") or urlsplit(url).hostname in (*LOOPBACK, urlsplit(net.endpoint("http")).hostname):
         return url
     return f"{net.endpoint('http')}/{url.partition('://')[2]}"
 

@@ -38,11 +38,13 @@ CHALLENGES = {"x-amzn-waf-action": "Amazon's firewall", "cf-mitigated": "Cloudfl
 """Headers of an answer that is a check for robots (AWS WAF API reference, ChallengeAction; Cloudflare's documentation,
 "Detect a Challenge Page response"; both read 2026-11-29)."""
 ROBOT_PAGE = re.compile(
-    r"wants a browser|just a moment\.\.\.|/cdn-cgi/challenge-platform|cf[-_]chl|_incapsula_resource|incapsula incident id"
-    r"|making sure you.{1,6}re not a bot|awswaf|ddos-guard|px-captcha|g-recaptcha|h-captcha|captcha-delivery"
-    r"|verify (that )?you are (a )?human|unusual traffic",
+    r"just a moment\.\.\.|making sure you.{1,6}re not a bot|incapsula incident id|_incapsula_resource"
+    r"|verify (that )?you are (a )?human|wants a browser",
     re.IGNORECASE,
 )
+"""What such pages say of themselves."""
+CAPTCHA = re.compile(r"captcha|/cdn-cgi/challenge-platform|awswaf|ddos-guard|unusual traffic", re.IGNORECASE)
+"""What many a good page holds as well: of one that refuses it tells why."""
 
 
 class Challenged(MedfetchError):
@@ -160,7 +162,7 @@ class Watched:
                 said = words(answer)
             except MedfetchError as error:
                 self._note(asked, error.message, began)
-                if ROBOT_PAGE.search(error.message):
+                if ROBOT_PAGE.search(error.message) or CAPTCHA.search(error.message):
                     raise Challenged(error.message) from error
                 wait = error.after if isinstance(error, Retryable) else None
                 if last or not isinstance(error, Unreachable | Retryable) or (wait or 0) > LEAVE_ALONE:
@@ -187,9 +189,9 @@ def challenge(status: int, headers: Mapping[str, str], start: bytes) -> str | No
             return f"{status} with a check for robots by {whose} ({name}: {headers[name]})"
     if status == 202 and not start:
         return "202 without a body: it wants to see a browser"
-    if "html" in headers.get("content-type", "") and (found := ROBOT_PAGE.search(start.decode(errors="replace"))):
-        return f"{status} with a page that checks for robots ({found[0]!r})"
-    return None
+    page = start.decode(errors="replace") if "html" in headers.get("content-type", "") else ""
+    found = ROBOT_PAGE.search(page) or (CAPTCHA.search(page) if status >= 400 else None)
+    return f"{status} with a page that checks for robots ({found[0]!r})" if found else None
 
 
 def without_query(url: str) -> str:

@@ -61,11 +61,13 @@ def same(one: str, other: str) -> bool | None:
     return None if re.fullmatch(rf"{re.escape(shorter)}-[1-4]\.0", longer) else False
 
 
+SPDX = {
+    "apache-2.0": "Apache-2.0", "bsd-3-clause": "BSD-3-Clause", "cc0-1.0": "CC0-1.0", "mit": "MIT",
+    "odbl-1.0": "ODbL-1.0", "odc-by-1.0": "ODC-By-1.0", "pddl-1.0": "PDDL-1.0",
+}  # fmt: skip
+
+
 def spdx(text: str) -> str:
-    """The id of a licence as SPDX writes it, where it is recognized; else the text."""
-    found = known(text)
-    if found is None or not re.search(r"[0-9.]+$|^mit$|clause$", found) or found.startswith("physionet"):
-        return text
-    return {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "odbl-1.0": "ODbL-1.0"}.get(
-        found, found.upper()
-    )
+    """The id of a licence as SPDX writes it, where it is recognized to its version; else the text."""
+    found = known(text) or ""
+    return SPDX.get(found) or (found.upper() if re.fullmatch(r"cc-by.*-[1-4]\.0", found) else text)

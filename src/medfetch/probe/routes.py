@@ -6,7 +6,9 @@ It must not know any single source: what a host is asked is each source's busine
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -79,7 +81,7 @@ class _Checking:
         files = [each for each in self._listed(None) if isinstance(each, RemoteFile)]
         every = [(each, url) for file in files for each in file.pieces or (file,) for url in each.urls]
         some = spread(every, SAMPLE)
-        verdicts = [_attempt(lambda f=file, u=url: self._file(f, u), self.gated) for file, url in some]
+        verdicts = [_attempt(partial(self._file, file, url), self.gated) for file, url in some]
         outcome, said = worst(verdicts)
         if len(some) < len(every):
             said += f"; {len(some)} of its {len(every)} addresses were asked"
@@ -90,7 +92,10 @@ class _Checking:
         if isinstance(self.source, Preflight):
             answer = self.source.preflight(self.route.locator, self.net)
             if answer.door != Door.OPEN:
-                return worst([judging.of_door(answer, gated=self.gated), *self._described()])
+                verdicts = [judging.of_door(answer, gated=self.gated)]
+                with suppress(MedfetchError):  # what is behind the door need not be told
+                    verdicts += self._described()
+                return worst(verdicts)
         entries = self._listed(LISTED + 1)
         whole, entries = len(entries) <= LISTED, entries[:LISTED]
         files, size = _count(entries)
@@ -123,7 +128,7 @@ class _Checking:
     def _sampled(self, entries: Sequence[Entry]) -> Iterator[Verdict]:
         """Whether some of what is listed can be had."""
         for entry in spread(entries, OF_A_LIST):
-            yield _attempt(lambda each=entry: self._entry(each), self.gated)
+            yield _attempt(partial(self._entry, entry), self.gated)
 
     def _entry(self, entry: Entry) -> Verdict:
         if isinstance(entry, Group):
@@ -161,9 +166,8 @@ class _Checking:
             elif True not in same and False in same:
                 found.append((Outcome.CHANGED, f"its licence is {told[0]} now; the recipe says {meant[0]}"))
             elif True not in same:
-                found.append(
-                    (Outcome.UNCHECKED, f"its licence is {told[0]!r}; whether that is {meant[0]}, a person says")
-                )
+                said = f"its licence is {told[0]!r}; whether that is {meant[0]}, a person sees"
+                found.append((Outcome.UNCHECKED, said))
         if about.newest and about.version and about.newest != about.version:
             found.append((Outcome.CHANGED, f"there is a version {about.newest}; the route has {about.version}"))
         return found
