@@ -12,11 +12,12 @@ import yaml
 from datasets import http, write_recipe
 from running import Run
 
+from medfetch import sources
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, Refused, Unreachable
 from medfetch.probe import judging, licences, probe, report
 from medfetch.probe.addresses import of_size
-from medfetch.probe.asking import Challenged, challenge
+from medfetch.probe.asking import Challenged, Watched, challenge
 from medfetch.probe.findings import Exchange, Finding, Outcome
 from medfetch.probe.routes import spread
 from medfetch.sandbox import Fault, Sandbox
@@ -322,6 +323,11 @@ def test_every_answer_at_a_door_has_a_class() -> None:
     classes = {door: judging.of_door(Verdict(door, "said"), gated=False)[0] for door in Door}
     assert {door for door, outcome in classes.items() if outcome is Outcome.OK} == {Door.OPEN}
     assert classes[Door.WRONG_LOGIN] is Outcome.UNCHECKED and classes[Door.ABSENT] is Outcome.GONE
+
+
+def test_sources_find_all_that_a_net_has() -> None:
+    wanted = {name for name in vars(sources.Net) if not name.startswith("_")}
+    assert wanted <= set(dir(Watched))
 
 
 def test_a_sample_holds_both_ends() -> None:

@@ -22,7 +22,7 @@ from medfetch.hosts import Hosts, host_of
 from medfetch.net.layers import shown
 from medfetch.net.stack import ApiNet, Glimpse
 from medfetch.probe.findings import Exchange
-from medfetch.types import Mailed, Traits
+from medfetch.types import Mailed, Peek, Traits
 
 MOST = 150
 """Requests to one host in a probe of many recipes; Zenodo alone has thirty routes."""
@@ -131,6 +131,18 @@ class Watched:
 
         return self._asked("POST", url, ("POST", url, repr(data), repr(json), credential), call, _status)
 
+    def peek(self, url: str, *, headers: Mapping[str, str] | None = None) -> Peek:
+        key = ("peek", url, _frozen(headers))
+        return self._asked("GET", url, key, lambda: self._net.peek(url, headers=headers), _peeked)
+
+    def propfind(
+        self, url: str, properties: str, *, headers: Mapping[str, str] | None = None, credential: str | None = None
+    ) -> Any:
+        def call() -> Any:
+            return self._net.propfind(url, properties, headers=headers, credential=credential)
+
+        return self._asked("PROPFIND", url, ("PROPFIND", url, properties, _frozen(headers), credential), call, _status)
+
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         return self._asked(
             "GET", url, ("redirect", url, credential), lambda: self._net.redirect(url, credential=credential),
@@ -205,6 +217,13 @@ def _status(answer: Any) -> str:
     if found := challenge(answer.status_code, headers, answer.content[:4096]):
         raise Challenged(f"{host_of(answer.url)} answered {found}")
     return f"{answer.status_code}, {len(answer.content):,} bytes"
+
+
+def _peeked(peek: Peek) -> str:
+    """Raises: Challenged where a page in place of a file is a check for robots."""
+    if found := challenge(200, peek.headers, (peek.page or "").encode()[:4096] or b"a file"):
+        raise Challenged(f"{host_of(peek.url)} answered {found}")
+    return "a page" if peek.page is not None else f"a file, content-length {peek.headers.get('content-length')}"
 
 
 def _glimpsed(glimpse: Glimpse) -> str:
