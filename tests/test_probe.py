@@ -233,7 +233,7 @@ def test_a_newer_version_is_told(ask: Any, box: Sandbox) -> None:
     assert only(ask(recipe)).outcome is Outcome.OK
     box.figshare.publish(5, {"scan.nii": DATA})
     finding = only(ask(recipe))
-    assert finding.outcome is Outcome.CHANGED and "there is a version 2; the route has 1" in finding.said
+    assert finding.outcome is Outcome.CHANGED and "there is a newer version, 2; the route has 1" in finding.said
 
 
 def test_a_gate_is_ok_where_the_recipe_tells_of_it_and_a_finding_where_it_does_not(ask: Any, box: Sandbox) -> None:

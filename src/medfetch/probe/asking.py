@@ -163,7 +163,8 @@ class Watched:
     def _asked(self, method: str, url: str, key: Any, call: Callable[[], T], words: Callable[[T], str]) -> T:
         if key in self._memory:
             answer, exchange = self._memory[key]
-            self.exchanges.append(exchange)
+            if exchange not in self.exchanges:
+                self.exchanges.append(exchange)
             return answer  # type: ignore[no-any-return]
         asked = f"{method} {without_query(url)}"
         for last in (False, True):

@@ -170,8 +170,9 @@ class _Checking:
             elif True not in same:
                 said = f"its licence is {told[0]!r}; whether that is {meant[0]}, a person sees"
                 found.append((Outcome.UNCHECKED, said))
-        if about.newest and about.version and about.newest != about.version:
-            found.append((Outcome.CHANGED, f"there is a version {about.newest}; the route has {about.version}"))
+        if about.newest and about.newest != about.version:
+            said = f"there is a newer version, {about.newest}; the route has {about.version or 'another'}"
+            found.append((Outcome.CHANGED, said))
         return found
 
 

@@ -67,15 +67,14 @@ class Zenodo:
             raise closed(_verdict(record, error, credential), f"zenodo-{record}") from error
         told = _answers.told(answer, SITE)
         metadata = told.get("metadata") or {}
-        version = str(metadata.get("version") or f"record-{record}")
         # Of a record that is not the last one of its versions.
         related = (metadata.get("relations") or {}).get("version") or [{}]
         newest = _newest(int(told.get("conceptrecid") or 0), net) if related[0].get("is_last") is False else None
         return About(
             name=metadata.get("title"),
             summary=metadata.get("description"),
-            version=version,
-            newest=f"record-{newest}" if newest else None,
+            version=metadata.get("version"),
+            newest=f"record {newest}" if newest else None,
             licence=(metadata.get("license") or {}).get("id"),
             doi=told.get("doi") or metadata.get("doi"),
             homepage=_page(record),
