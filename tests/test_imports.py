@@ -75,6 +75,8 @@ NEVER = {
     "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
     "shard": ["net", "catalog", "requirements", "runner", "cli"],
     "engines": ["net", "sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
+    "probe": ["net.http", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
+    "drafts": ["net", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
     "receipt": ["net", "sources", "transfer", "runner", "cli"],
     "runner": ["cli", "net.http"],
     "upkeep": ["net", "sources", "transfer", "cli"],

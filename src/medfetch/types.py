@@ -293,6 +293,33 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a host says of a dataset, in its own words; what it does not say stays empty."""
+
+    name: str | None = None
+    summary: str | None = None
+    """A description of any length, perhaps with markup."""
+    version: str | None = None
+    """Of what was asked for."""
+    newest: str | None = None
+    """The newest version that there is."""
+    licence: str | None = None
+    """Its id or its name."""
+    licence_url: str | None = None
+    size: int | None = None
+    """Bytes of all files."""
+    doi: str | None = None
+    homepage: str | None = None
+    subjects: int | None = None
+    modality: tuple[str, ...] = ()
+    anatomy: tuple[str, ...] = ()
+    pins: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a locator that hold what was described to what it is now."""
+    told_by: str | None = None
+    """Who says so, where no host was asked: an index that is installed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What is true of a source's hosts, as data that the core enforces."""
 

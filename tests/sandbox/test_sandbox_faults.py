@@ -75,6 +75,8 @@ def test_another_answer(box: Sandbox, data: bytes) -> None:
         Fault(status=200, headers={"Content-Type": "text/html"}, body="<html>log in</html>"),
         Fault(status=202, body=""),
         Fault(redirect="http://other{target}"),
+        Fault(moved="http://other{target}"),
+        Fault(challenge=True),
     )
     later = ask(box, URL)
     assert (later.status, later.headers["Retry-After"], later.body) == (429, "7", b"")
@@ -84,6 +86,10 @@ def test_another_answer(box: Sandbox, data: bytes) -> None:
     assert (empty.status, empty.headers["Content-Length"]) == (202, "0")
     moved = ask(box, URL + "?a=b")
     assert (moved.status, moved.headers["Location"]) == (302, f"http://other{URL}?a=b")
+    moved = ask(box, URL + "?a=b")
+    assert (moved.status, moved.headers["Location"]) == (301, f"http://other{URL}?a=b")
+    robots = ask(box, URL)
+    assert (robots.status, robots.headers["x-amzn-waf-action"], robots.body) == (202, "challenge", b"")
     assert ask(box, URL).body == data
 
 

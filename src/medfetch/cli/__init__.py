@@ -26,7 +26,7 @@ VERBS = {
     "login": "keep a credential, read from a prompt or standard input",
     "logout": "forget it",
     "completion": "print what makes a shell complete commands and datasets",
-    "recipe": "check recipes",
+    "recipe": "check recipes, ask the hosts whether they are still true, begin new ones",
     "sandbox": "run a stand-in for the archives on loopback",
 }
 

@@ -6,7 +6,8 @@ import base64
 import threading
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
@@ -26,9 +27,13 @@ SIGNATURE = 20
 """Characters of a link's query from which on a value may be a secret."""
 LONGEST_LISTING = 256 << 20
 """Bytes of the listing of one folder: a million files have about a hundred each."""
-API_TIMEOUT = (10, 300)
-"""Seconds to connect, to each of a name's addresses in turn (IPv6 may be silent), and between bytes: NBIA takes minutes
-to list a large collection."""
+CONNECT = 10
+"""Seconds to connect, to each of a name's addresses in turn: IPv6 may be silent."""
+API_TIMEOUT = (CONNECT, 300)
+"""And seconds between bytes: NBIA takes minutes to list a large collection."""
+GLIMPSE = 4096
+"""Bytes of an answer that are looked at to tell what it is."""
+T = TypeVar("T")
 
 
 def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:
@@ -45,6 +50,17 @@ def client_of(settings: Settings, stop: threading.Event) -> Callable[[Slot], Cur
         return slot.client(Curl, lambda: Curl(settings.user_agent, settings.ca_bundle, stop.is_set))
 
     return client
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """How an address answers: no redirect is followed, and a refusal is an answer, too."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    start: bytes
+    """The beginning of the body."""
 
 
 class ApiNet:
@@ -120,6 +136,30 @@ class ApiNet:
                     raise
                 return _Listing().received(client, url, patience, "LIST")
 
+    def glimpse(
+        self, url: str, headers: Mapping[str, str] | None = None, *, credential: str | None = None, patience: float
+    ) -> Glimpse:
+        """The first GLIMPSE bytes at most of what a GET is answered; ``patience`` in seconds for each of them.
+
+        Raises: Refused for a certificate or a proxy, Retryable (after retries), Unreachable (when offline, too).
+        """
+
+        def once() -> Glimpse:
+            start = bytearray()
+
+            def begin(answer: Any) -> None:
+                for block in answer.iter_content(1024):
+                    start.extend(block)
+                    if len(start) >= GLIMPSE:
+                        break
+                answer.close()
+
+            asked = {"headers": headers, "allow_redirects": False, "stream": True, "timeout": (CONNECT, patience)}
+            answer, told, _ = self._answered("GET", url, credential, asked, begin)
+            return Glimpse(answer.status_code, told, bytes(start[:GLIMPSE]))
+
+        return self._again(url, once)
+
     def has(self, credential: str) -> bool:
         return self._secrets.there(credential)
 
@@ -162,6 +202,26 @@ class ApiNet:
             raise Unreachable(error.message) from error
 
     def _once(self, method: str, url: str, credential: str | None, arguments: dict[str, Any]) -> Any:
+        answer, headers, seconds = self._answered(method, url, credential, arguments)
+        log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
+        if answer.status_code >= 400:
+            refused = refusal(answer.status_code, headers, url, answer.text[:4000])
+            if isinstance(refused, Retryable):
+                refused.after = seconds
+            raise refused
+        if "x-amzn-waf-action" in headers:
+            # Amazon's firewall answers 202 without a body to who is to prove in a browser that he is none of us.
+            raise Refused(f"{host_of(url)} wants a browser: it answered {answer.status_code} with a check for robots")
+        return answer
+
+    def _answered(
+        self, method: str, url: str, credential: str | None, arguments: dict[str, Any],
+        begin: Callable[[Any], None] = lambda answer: None,
+    ) -> tuple[Any, dict[str, str], float | None]:  # fmt: skip
+        """The answer, whatever it is, its headers, and for how many seconds the host wants to be left alone.
+
+        ``begin`` is handed it while the connection is still ours.
+        """
         import requests
 
         secret = self.secret(credential, url) if credential else None
@@ -171,8 +231,10 @@ class ApiNet:
             session = slot.client(requests.Session, self._session)
             try:
                 answer = session.request(
-                    method, url, auth=_auth(secret), timeout=API_TIMEOUT, verify=self._settings.ca_bundle, **arguments
-                )
+                    method, url, auth=_auth(secret), verify=self._settings.ca_bundle,
+                    **{"timeout": API_TIMEOUT, **arguments},
+                )  # fmt: skip
+                begin(answer)
             except requests.exceptions.SSLError as error:
                 raise Refused(f"{host_of(url)}: its certificate is not valid ({_cause(error)})") from None
             except requests.exceptions.ProxyError as error:
@@ -190,16 +252,7 @@ class ApiNet:
             # While the connection is still ours: nobody shall ask in between.
             if seconds:
                 self._hosts.pause(url, seconds)
-        log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
-        if answer.status_code >= 400:
-            refused = refusal(answer.status_code, headers, url, answer.text[:4000])
-            if isinstance(refused, Retryable):
-                refused.after = seconds
-            raise refused
-        if "x-amzn-waf-action" in headers:
-            # Amazon's firewall answers 202 without a body to who is to prove in a browser that he is none of us.
-            raise Refused(f"{host_of(url)} wants a browser: it answered {answer.status_code} with a check for robots")
-        return answer
+        return answer, headers, seconds
 
     def _session(self) -> Any:
         import requests

@@ -84,7 +84,10 @@ class Dataverse(Signing[Content]):
         rows = [self._row(host, doi, number, path) for path in found.versions[number]]
         if files:
             return as_json({"status": "OK", "data": rows})
-        told = {"versionNumber": int(number.partition(".")[0]), "versionState": "RELEASED", "files": rows}
+        told = {"versionNumber": int(number.partition(".")[0]), "versionState": "RELEASED", "files": rows,
+                "versionMinorNumber": int(number.partition(".")[2] or 0),
+                "license": {"name": "CC0 1.0", "uri": "http://creativecommons.org/publicdomain/zero/1.0"},
+                "metadataBlocks": {"citation": {"fields": [{"typeName": "title", "value": "Sandbox"}]}}}  # fmt: skip
         return as_json({"status": "OK", "data": told if version else {"id": 1, "latestVersion": told}})
 
     def _row(self, host: str, doi: str, version: str, path: str) -> dict[str, Any]:

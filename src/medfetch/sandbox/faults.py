@@ -52,6 +52,10 @@ class Fault:
     """Added, or put in place of those with the same name."""
     redirect: str | None = None
     """302 to this address; ``{target}`` in it stands for path and query."""
+    moved: str | None = None
+    """301 likewise: for good."""
+    challenge: bool = False
+    """202 without a body: Amazon's firewall wants to see a browser."""
 
     # Another object
     changed: bool = False
@@ -172,6 +176,10 @@ def replaced(fault: Fault, request: Request, answer: Answer) -> Answer:
     """Another answer, or another object, before ranges are looked at."""
     if fault.redirect is not None:
         return Answer(302, {"Location": fault.redirect.replace("{target}", request.target)})
+    if fault.moved is not None:
+        return Answer(301, {"Location": fault.moved.replace("{target}", request.target)})
+    if fault.challenge:
+        return Answer(202, {"x-amzn-waf-action": "challenge", **fault.headers})
     if fault.body is not None or (fault.status or 0) >= 300:
         content = Content.of((fault.body or "").encode())
         return Answer(fault.status or 200, {"Content-Type": "text/plain", **fault.headers}, content)

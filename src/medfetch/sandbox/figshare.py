@@ -16,6 +16,12 @@ from medfetch.sandbox.content import Content
 from medfetch.sandbox.messages import Answer, Request, as_json, text
 from medfetch.sandbox.signed import Signing, elsewhere
 
+LICENCE = {
+    "license": {"value": 1, "name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
+    "description": "<p>Images of the sandbox.</p>",
+}
+"""What figshare tells of an article besides its files."""
+
 
 class Figshare(Signing[Content]):
     """Articles by number; files come from storage at another origin. ``blocks``: whether the usual address of files
@@ -77,7 +83,7 @@ class Figshare(Signing[Content]):
             return refused(404, message="Entity not found: article", code="EntityNotFound")
         rows = versions[version - 1]
         if not files:
-            return as_json({"id": article, "version": version, "title": "Sandbox", "files": rows[:10]})
+            return as_json({"id": article, "version": version, "title": "Sandbox", "files": rows[:10], **LICENCE})
         size, page = int(request.query.get("page_size", "10")), int(request.query.get("page", "1"))
         return as_json(rows[(page - 1) * size : page * size])
 

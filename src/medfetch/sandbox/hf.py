@@ -171,6 +171,7 @@ def _about(dataset: Dataset) -> dict[str, object]:
         "_id": dataset.commit[:24], "id": dataset.id, "author": dataset.id.partition("/")[0], "sha": dataset.commit,
         "lastModified": "2023-01-01T00:00:00.000Z", "createdAt": "2023-01-01T00:00:00.000Z", "private": False,
         "gated": dataset.gated, "disabled": False, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings,
+        "cardData": {"license": "cc-by-4.0"},
     }  # fmt: skip
 
 

@@ -75,6 +75,8 @@ class PhysioNet:
         if found := re.fullmatch(r"api/v1/projects/([^/]+)/versions/", path):
             versions = [_detail(project) for project in self._all() if project.slug == found[1]]
             return as_json(versions) if versions else text('{"error": "not found"}', 404)
+        if found := re.fullmatch(r"api/v1/projects/([^/]+/[^/]+)/", path.replace("/versions/", "/")):
+            return as_json(_detail(project)) if (project := self._projects.get(found[1])) else text("{}", 404)
         if found := re.fullmatch(r"files/([^/]+/[^/]+)/(.*)", path):
             project = self._projects.get(found[1])
             return self._file(request, project, found[2]) if project else text("Not Found\n", 404)
@@ -128,9 +130,10 @@ def _sha256(content: Content) -> str:
 def _detail(project: Project) -> dict[str, object]:
     """As far as clients read it."""
     about = {"title": project.slug, "abstract": "", "citation": "", "access_policy": project.policy}
+    licence = {"license": {"name": "Open Data Commons Attribution License v1.0"}, "doi": project.doi}
     size = sum(content.size for content in project.files.values())
     return {
-        **about, "slug": project.slug, "version": project.version, "main_storage_size": size,
+        **about, **licence, "slug": project.slug, "version": project.version, "main_storage_size": size,
         "version_doi": project.doi, "core_doi": None,
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch.errors import UsageProblem
-from medfetch.types import Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
 
 
 class Net(Protocol):
@@ -118,6 +118,14 @@ class Preflight(Protocol):
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         """Raises nothing for what a ``Door`` stands for; Unreachable and the like may be left to the caller."""
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A source whose host says more of a dataset than its files: what it is called, under which licence it is."""
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        """Raises: as ``resolve``."""
 
 
 def traits(source: Source, locator: Mapping[str, Any]) -> Traits:

@@ -67,6 +67,34 @@ def find(conditions: Sequence[Condition], named: Condition | None) -> Iterator[S
             yield from (Series(*row) for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the index says of all series that meet some conditions; in this order the columns of ``describe``."""
+
+    collections: tuple[str, ...]
+    licences: tuple[str, ...]
+    dois: tuple[str, ...]
+    modalities: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    patients: int
+    size: int
+    """Bytes."""
+
+
+def describe(conditions: Sequence[Condition]) -> Description:
+    """Of today's release only: of prior versions the index tells no licence."""
+    today, _ = _files()
+    where = " AND ".join(each.sql for each in conditions) or "true"
+    columns = ("collection_id", "license_short_name", "source_DOI", "Modality", "BodyPartExamined")
+    lists = ", ".join(f"list_sort(list(DISTINCT {column}) FILTER ({column} IS NOT NULL))" for column in columns)
+    sql = f"""SELECT {lists}, count(DISTINCT PatientID), coalesce(sum(series_size_MB), 0) FROM {today} WHERE {where}"""
+    with contextlib.closing(_connect()) as connection:
+        rows = connection.execute(sql).fetchall()
+    *words, patients, megabytes = rows[0]
+    collections, licences, dois, modalities, body_parts = (tuple(each or ()) for each in words)
+    return Description(collections, licences, dois, modalities, body_parts, patients, round(megabytes * 1e6))
+
+
 def unknown(named: Condition) -> list[str]:
     """Those of the named series that no release of the index has, sorted."""
     today, prior = _files()

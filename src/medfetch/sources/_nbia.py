@@ -36,6 +36,10 @@ class Series:
     instances: int | None
     size: int | None
     """Bytes of its files."""
+    licence: str
+    licence_url: str
+    page: str
+    """The address of the collection's page, by its DOI."""
 
 
 @dataclass(slots=True)
@@ -151,6 +155,9 @@ def _series(row: dict[str, Any]) -> Series:
         body_part=str(row.get("BodyPartExamined") or ""),
         instances=_number(row, "ImageCount"),
         size=_number(row, "FileSize"),
+        licence=str(row.get("LicenseName") or ""),
+        licence_url=str(row.get("LicenseURI") or ""),
+        page=str(row.get("CollectionURI") or ""),
     )
 
 

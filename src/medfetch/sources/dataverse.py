@@ -20,7 +20,7 @@ from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component, relative
 from medfetch.sources._signed import expiry
-from medfetch.types import Door, Link, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Door, Link, RemoteFile, Selection, Traits, Verdict
 
 HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 DOI = re.compile(r"10\.[0-9]{4,9}/\S+")
@@ -85,6 +85,31 @@ class Dataverse:
             if row.get("restricted") and not dataset.credential and (asked is None or fits(file.path, asked)):
                 raise closed(_restricted(dataset, file.path), f"dataverse-{dataset.doi}")
             yield file
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        dataset, _ = _dataset(locator, net)
+        try:
+            told = _version(dataset)
+        except Refused as error:
+            raise closed(_verdict(dataset, error), f"dataverse-{dataset.doi}") from error
+        rows = ((told.get("metadataBlocks") or {}).get("citation") or {}).get("fields") or []
+        fields = {row.get("typeName"): row.get("value") for row in rows}
+        said = [each.get("dsDescriptionValue", {}).get("value") for each in fields.get("dsDescription") or []]
+        numbers = (told.get("versionNumber"), told.get("versionMinorNumber"))
+        version = ".".join(str(each) for each in numbers) if None not in numbers else None
+        licence = told.get("license") or {}
+        # Until release 5.10 it was a word.
+        licence = licence if isinstance(licence, dict) else {"name": str(licence)}
+        return About(
+            name=fields.get("title"),
+            summary=said[0] if said else None,
+            version=version,
+            licence=licence.get("name"),
+            licence_url=licence.get("uri"),
+            doi=dataset.doi,
+            homepage=dataset.page,
+            pins={"version": version} if version else {},
+        )
 
     def link(self, url: str, net: Net) -> Link:
         """Where a restricted file is to be had; its key goes to the installation, not on to its storage."""
@@ -151,14 +176,19 @@ def _dataset(locator: Mapping[str, Any], net: Net) -> tuple[_Dataset, tuple[str,
     return dataset, strings(locator, "path", "dataverse")
 
 
+def _version(dataset: _Dataset) -> Mapping[str, Any]:
+    """What an installation says of a version. Raises: what Net raises."""
+    address = f"{dataset.base}/api/datasets/:persistentId/versions/{dataset.version}"
+    answer = dataset.net.get(address, {"persistentId": f"doi:{dataset.doi}"}, credential=dataset.credential)
+    return _answers.told(answer, dataset.host).get("data") or {}
+
+
 def _rows(dataset: _Dataset) -> list[Mapping[str, Any]] | Verdict:
     """The files of a version; or why they are not to be had."""
-    address = f"{dataset.base}/api/datasets/:persistentId/versions/{dataset.version}"
     try:
-        answer = dataset.net.get(address, {"persistentId": f"doi:{dataset.doi}"}, credential=dataset.credential)
+        files = _version(dataset).get("files")
     except Refused as error:
         return _verdict(dataset, error)
-    files = (_answers.told(answer, dataset.host).get("data") or {}).get("files")
     if not isinstance(files, list):
         raise Retryable(f"{dataset.host} did not answer with the files of {dataset.doi}")
     return files or Verdict(Door.ABSENT, f"{dataset.doi} has no files at {dataset.host}", dataset.page)

@@ -17,7 +17,7 @@ from medfetch.sources import Net, _answers
 from medfetch.sources._doors import wanted
 from medfetch.sources._locator import number, only, strings
 from medfetch.sources._paths import component
-from medfetch.types import RemoteFile, Selection, Traits
+from medfetch.types import About, RemoteFile, Selection, Traits
 
 PAGE = 100
 TYPED = re.compile(
@@ -61,6 +61,27 @@ class Figshare:
             raise
         except KeyError as error:
             raise Retryable(f"figshare described the article {article} without {error}") from None
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        article = number(locator, "article", self.name)
+        newest = _answers.told(net.get(f"{net.endpoint('figshare')}/articles/{article}"), "figshare")
+        version, told = locator.get("version") or newest.get("version"), newest
+        if version != newest.get("version"):
+            address = f"{net.endpoint('figshare')}/articles/{article}/versions/{version}"
+            told = _answers.told(net.get(address), "figshare")
+        licence, size = told.get("license") or {}, told.get("size")
+        return About(
+            name=told.get("title"),
+            summary=told.get("description"),
+            version=str(version) if version else None,
+            newest=str(newest["version"]) if newest.get("version") else None,
+            licence=licence.get("name"),
+            licence_url=licence.get("url"),
+            size=size if isinstance(size, int) else None,
+            doi=told.get("doi"),
+            homepage=told.get("url_public_html"),
+            pins={"version": version} if version else {},
+        )
 
 
 def _newest(article: int, net: Net) -> int:

@@ -18,7 +18,7 @@ from medfetch.sources import Net
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
-from medfetch.types import Checksum, Door, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Checksum, Door, RemoteFile, Selection, Traits, Verdict
 
 SITE = "https://huggingface.co"
 CREDENTIAL = "hf"
@@ -74,6 +74,26 @@ class HuggingFace:
         if isinstance(answer, Verdict):
             return answer
         return Verdict(Door.OPEN, f"{dataset.id} is open to {'this token' if credential else 'all'}", dataset.page)
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        dataset = _dataset(locator)
+        credential = CREDENTIAL if net.has(CREDENTIAL) else None
+        told = _json(net.get(dataset.api(net, f"revision/{quote(dataset.revision, safe='')}"), credential=credential))
+        if not isinstance(told, dict):
+            raise Retryable(f"the Hub did not say what {dataset.id} is")
+        card = told.get("cardData") or {}
+        licence = card.get("license_name") or card.get("license")
+        licence = licence[0] if isinstance(licence, list) and licence else licence
+        commit = told.get("sha")
+        return About(
+            name=card.get("pretty_name") or dataset.id.partition("/")[2],
+            summary=told.get("description"),
+            version=str(commit)[:7] if commit else None,
+            licence=licence if isinstance(licence, str) else None,
+            licence_url=card.get("license_link"),
+            homepage=dataset.page,
+            pins={"revision": commit} if commit else {},
+        )
 
 
 def _dataset(locator: Mapping[str, Any]) -> Dataset:

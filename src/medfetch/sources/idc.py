@@ -14,7 +14,7 @@ from medfetch.sources import Net, _dicom, _idc_index
 from medfetch.sources._idc_index import Condition, Series
 from medfetch.sources._listing import Object, bucket_address, list_objects, object_address, published_md5
 from medfetch.sources._locator import literal, only, strings, text, words
-from medfetch.types import Group, RemoteFile, Selection, Traits
+from medfetch.types import About, Group, RemoteFile, Selection, Traits
 
 COLUMNS = {
     "collection": "collection_id",
@@ -78,6 +78,23 @@ class Idc:
                 f"{_idc_index.release()} has no series for {words(locator)}",
                 hint=f"collections with a like name: {', '.join(close)}" if close else None,
             )
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        conditions, named = _conditions(locator)
+        found = _idc_index.describe([*conditions, *([named] if named else [])])
+        licence = found.licences[0] if len(found.licences) == 1 else None
+        doi = found.dois[0] if len(found.dois) == 1 else None
+        return About(
+            name=found.collections[0] if len(found.collections) == 1 else None,
+            licence=licence,
+            doi=doi,
+            homepage=f"https://doi.org/{doi}" if doi else None,
+            size=found.size,
+            subjects=found.patients,
+            modality=found.modalities,
+            anatomy=found.body_parts,
+            told_by=_idc_index.release(),
+        )
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The instances of a series, as S3 lists them; as Google does, where S3 cannot be asked.

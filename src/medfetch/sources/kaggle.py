@@ -22,7 +22,7 @@ from medfetch.sources._kaggle import CREDENTIAL, Api, Place, verdict
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
 from medfetch.sources._signed import expiry
-from medfetch.types import Door, Link, RemoteFile, Selection, Traits, Unpack, Verdict
+from medfetch.types import About, Door, Link, RemoteFile, Selection, Traits, Unpack, Verdict
 
 SINGLY = 25
 """So many files are fetched one by one, each checked by its own digest; of more, all come in one zip: after about a
@@ -100,6 +100,27 @@ class Kaggle:
         if not place.is_dataset and entered is False:
             return Verdict(Door.RULES, f"the rules of {place.name} are not accepted yet", f"{place.page}/rules")
         return Verdict(Door.OPEN, f"Kaggle shows {place.page} to you")
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        place, _ = _place(locator)
+        try:
+            told = Api(net).about(place)
+        except Refused as error:
+            raise closed(verdict(error, place, net.has(CREDENTIAL)), f"kaggle-{place.slug}") from error
+        newest = told.get("currentVersionNumber")
+        version = place.version or newest
+        size = told.get("totalBytes")
+        return About(
+            name=told.get("title"),
+            summary=told.get("subtitle") or told.get("description"),
+            version=str(version) if version else None,
+            newest=str(newest) if newest else None,
+            licence=told.get("licenseName"),
+            # What Kaggle tells is of the newest version.
+            size=size if isinstance(size, int) and version == newest else None,
+            homepage=place.page,
+            pins={"version": version} if version else {},
+        )
 
 
 def _entries(place: Place, api: Api, only: tuple[tuple[str, ...], ...], limit: int | None) -> Iterator[RemoteFile]:

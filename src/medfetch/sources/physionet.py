@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from medfetch.errors import RecipeError, Refused, Retryable, Unreachable, UsageProblem
-from medfetch.sources import Net
+from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._listing import bucket_address, list_objects, object_address
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
-from medfetch.types import Checksum, Door, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Checksum, Door, RemoteFile, Selection, Traits, Verdict
 
 SITE = "https://physionet.org"
 BUCKET = "physionet-open"
@@ -100,6 +100,23 @@ class PhysioNet:
             return answer
         who = "this log-in" if answer[1] else "all"
         return Verdict(Door.OPEN, f"{project.folder} is open to {who}", project.page)
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        project = _project(locator, net)
+        base = f"{net.endpoint('physionet')}/api/v1/projects/{quote(project.slug)}/versions/"
+        told = _answers.told(net.get(f"{base}{project.version}/"), SITE)
+        size = told.get("main_storage_size")
+        return About(
+            name=told.get("title"),
+            summary=told.get("short_description") or told.get("abstract"),
+            version=project.version,
+            newest=_latest(project.slug, net),
+            licence=(told.get("license") or {}).get("name"),
+            size=size if isinstance(size, int) else None,
+            doi=told.get("doi"),
+            homepage=project.page,
+            pins={"project": project.slug, "version": project.version},
+        )
 
 
 def _project(locator: Mapping[str, Any], net: Net) -> Project:

@@ -18,7 +18,7 @@ from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import component
 from medfetch.sources._signed import expiry
-from medfetch.types import Checksum, Door, Link, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Checksum, Door, Link, RemoteFile, Selection, Traits, Verdict
 
 CREDENTIAL = "synapse"
 TOKENS = "https://www.synapse.org/PersonalAccessTokens"
@@ -97,6 +97,21 @@ class Synapse:
         api = _Api(net)
         verdict = api.restrictions(api.bundle(key), key)
         return verdict.said if verdict else "it was not shared, or your token lacks the scope Download"
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        (key, version), _ = _place(locator)
+        try:
+            entity = _Api(net).bundle(key, version)["entity"]
+        except Refused as error:
+            raise closed(_verdict(error, key, net), f"synapse-{key}") from error
+        number = entity.get("versionNumber") if entity.get("concreteType") == FILE else None
+        return About(
+            name=entity.get("name"),
+            summary=entity.get("description"),
+            version=str(number) if number else None,
+            homepage=_page(key),
+            pins={"version": number} if number else {},
+        )
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         (key, version), _ = _place(locator)

@@ -9,20 +9,21 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.sources import Net, _dicom
 from medfetch.sources._locator import literal, only, strings, text, words
 from medfetch.sources._nbia import ENDPOINTS, Nbia, Series, order
-from medfetch.types import Group, RemoteFile, Selection, Traits, Unpack
+from medfetch.types import About, Group, RemoteFile, Selection, Traits, Unpack
 
 FIELDS = {"collection", "host", "modality", "body_part", "patient", "series", "cart"}
 CART = re.compile(r"nbia-\d+")
 """What NBIA's portal names a shared cart, in links such as …/nbia-search/?saved-cart=nbia-49121659384603347."""
 SERIES_ASKED_SINGLY = 50
 """Of a list of series, so many are asked for one by one; for more, their collections are listed."""
+T = TypeVar("T")
 
 
 class Tcia:
@@ -49,23 +50,28 @@ class Tcia:
         return {"collection": text, "host": "nlst"} if text.upper() == "NLST" else {"collection": text}
 
     def resolve(self, locator: Mapping[str, Any], net: Net, selection: Selection) -> Iterator[Group]:
-        only(locator, FIELDS, self.name)
-        naming = [field for field in ("series", "cart") if field in locator]
-        if len(naming) > 1:
-            raise RecipeError(f"{' and '.join(naming)} cannot be combined", at=self.name)
-        if not naming and not {"collection", "patient"} & set(locator):
-            raise RecipeError("expected at least one of collection, patient, series, cart", at=self.name)
         nbia = Nbia(net, _host(locator))
-        if naming:
-            wanted = _common(_named(locator, nbia), literal(selection, "series")) or ()
-            found = _by_uid(nbia, wanted)
-            _all_found(wanted, found, nbia)
-        else:
-            found = list(_by_criteria(nbia, locator, selection))
-        series = sorted({each.series: each for each in found if _meets(each, locator)}.values(), key=order)
+        series = _found(locator, nbia, selection)
         yield from (_group(each, nbia) for each in series)
         if not series:
             _explain_nothing(locator, selection, nbia)
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        series = _found(locator, Nbia(net, _host(locator)), Selection())
+        licence, licence_url = _only({(each.licence, each.licence_url) for each in series}) or ("", "")
+        page = _only({each.page for each in series})
+        sizes = [each.size for each in series if each.size is not None]
+        return About(
+            name=_only({each.collection for each in series}),
+            licence=licence or None,
+            licence_url=licence_url or None,
+            size=sum(sizes) if len(sizes) == len(series) else None,
+            doi=page.removeprefix("https://doi.org/") if page else None,
+            homepage=page or None,
+            subjects=len({each.patient for each in series}),
+            modality=tuple(sorted({each.modality for each in series if each.modality})),
+            anatomy=tuple(sorted({each.body_part for each in series if each.body_part})),
+        )
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The instances of a series, each to be fetched alone: for when its zip does not come whole."""
@@ -80,6 +86,28 @@ class Tcia:
                 facets=group.facets,
                 dicom=True,
             )
+
+
+def _found(locator: Mapping[str, Any], nbia: Nbia, selection: Selection) -> list[Series]:
+    """The series of a locator, in the order in which they are planned. Raises: RecipeError, and what Net raises."""
+    only(locator, FIELDS, "tcia")
+    naming = [field for field in ("series", "cart") if field in locator]
+    if len(naming) > 1:
+        raise RecipeError(f"{' and '.join(naming)} cannot be combined", at="tcia")
+    if not naming and not {"collection", "patient"} & set(locator):
+        raise RecipeError("expected at least one of collection, patient, series, cart", at="tcia")
+    if naming:
+        wanted = _common(_named(locator, nbia), literal(selection, "series")) or ()
+        found = _by_uid(nbia, wanted)
+        _all_found(wanted, found, nbia)
+    else:
+        found = list(_by_criteria(nbia, locator, selection))
+    return sorted({each.series: each for each in found if _meets(each, locator)}.values(), key=order)
+
+
+def _only(values: set[T]) -> T | None:
+    """What all have in common; None where they differ."""
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def _host(locator: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from medfetch.sources import Net, _answers
 from medfetch.sources._doors import closed, wanted
 from medfetch.sources._locator import number, only, strings
 from medfetch.sources._paths import relative
-from medfetch.types import Door, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Door, RemoteFile, Selection, Traits, Verdict
 
 SITE = "https://zenodo.org"
 CREDENTIAL = "zenodo"
@@ -57,6 +57,28 @@ class Zenodo:
         if isinstance(answer, Verdict):
             return answer
         return Verdict(Door.OPEN, f"record {record} is open to {'this token' if credential else 'all'}", _page(record))
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        record, _ = _locator(locator)
+        credential = CREDENTIAL if net.has(CREDENTIAL) else None
+        try:
+            answer = net.get(f"{net.endpoint('zenodo')}/api/records/{record}", credential=credential)
+        except Refused as error:
+            raise closed(_verdict(record, error, credential), f"zenodo-{record}") from error
+        told = _answers.told(answer, SITE)
+        metadata = told.get("metadata") or {}
+        # Of a record that is not the last one of its versions.
+        related = (metadata.get("relations") or {}).get("version") or [{}]
+        newest = _newest(int(told.get("conceptrecid") or 0), net) if related[0].get("is_last") is False else None
+        return About(
+            name=metadata.get("title"),
+            summary=metadata.get("description"),
+            version=metadata.get("version"),
+            newest=f"record {newest}" if newest else None,
+            licence=(metadata.get("license") or {}).get("id"),
+            doi=told.get("doi") or metadata.get("doi"),
+            homepage=_page(record),
+        )
 
 
 def _locator(locator: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
