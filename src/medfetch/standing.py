@@ -135,8 +135,9 @@ def _note(recipe: Recipe) -> str:
     if recipe.access.level == Level.UNKNOWN:
         notes.append("what has to be done is not established")
     if not any(part.routes for part in recipe.parts):
-from medfetch.requirements import DOWNLOAD, RECEIVE
-from medfetch.types import Door, Level, Part, Recipe, Requirement, Verdict
+        where = f": {recipe.homepage}" if recipe.homepage else ""
+        notes.append(f"no program can fetch it{where}; medfetch import {recipe.id} takes in what you have")
+    return "; ".join(notes)
 
 
 def _further(recipe: Recipe) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from medfetch.config import Settings
@@ -33,7 +33,6 @@ API_TIMEOUT = (CONNECT, 300)
 """And seconds between bytes: NBIA takes minutes to list a large collection."""
 GLIMPSE = 4096
 """Bytes of an answer that are looked at to tell what it is."""
-T = TypeVar("T")
 
 
 def bytes_getter(settings: Settings, traits: Traits, hosts: Hosts, stop: threading.Event) -> Getter:

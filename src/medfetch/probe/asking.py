@@ -143,6 +143,11 @@ class Watched:
 
         return self._asked("PROPFIND", url, ("PROPFIND", url, properties, _frozen(headers), credential), call, _status)
 
+    def listing(self, url: str) -> bytes:
+        return self._asked(
+            "MLSD", url, ("MLSD", url), lambda: self._net.listing(url), lambda text: f"{len(text):,} bytes of listing"
+        )
+
     def redirect(self, url: str, *, credential: str | None = None) -> str:
         return self._asked(
             "GET", url, ("redirect", url, credential), lambda: self._net.redirect(url, credential=credential),
