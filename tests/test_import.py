@@ -332,7 +332,8 @@ def test_get_says_the_next_step_for_a_person(run: Run, by_hand: str, cache: Path
     assert tree(cache / by_hand / "current") == {}
     plan = run("plan", by_hand, "--json").last
     assert (plan["files"], plan["bytes"], plan["parts"]["all"]["routes"]) == (2, len(IMAGES), ["manual"])
-    assert "by manual" in run("info", by_hand).out and PAGE in run("info", by_hand).out
+    info = run("info", by_hand).out
+    assert "manual" in info and PAGE in info
     access = run("access", by_hand).out
     assert "by-hand-download" in access and PAGE in access
     assert "planned" in run("status", by_hand).out
