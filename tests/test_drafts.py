@@ -71,6 +71,14 @@ def test_datasets_of_kaggle_and_the_hub_are_pinned(run: Run, home: Path, box: Sa
     assert content["licence"]["id"] == "CC-BY-4.0"
 
 
+def test_a_snapshot_of_openneuro(run: Run, home: Path, box: Sandbox) -> None:
+    box.openneuro.publish("ds000001", "1.0.0", {"sub-01/anat/sub-01_T1w.nii.gz": 50, "README": b"x"})
+    content = begun(run, home, "openneuro:ds000001")
+    assert content["routes"] == [{"source": "openneuro", "dataset": "ds000001", "version": "1.0.0"}]
+    assert (content["modality"], content["subjects"], content["size"]) == (["MR"], 1, 51)
+    assert content["licence"] == {"id": "CC0-1.0"} and content["cite"] == ["doi:10.18112/openneuro.ds000001.v1.0.0"]
+
+
 def test_a_project_of_physionet_an_open_and_a_gated_one(run: Run, home: Path, box: Sandbox) -> None:
     box.physionet.publish("open", "1.2", {"a": 10}, doi="10.13026/abcd")
     content = begun(run, home, "physionet:open")

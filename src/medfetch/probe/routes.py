@@ -150,6 +150,8 @@ class _Checking:
             url, headers, credential = link.url, dict(link.headers), link.credential
         if credential and not self.net.has(credential):
             credential = None
+        if not url.startswith(("http:", "https:")):
+            return Outcome.UNCHECKED, f"only http is asked here, not {url.partition(':')[0]}"
         return addresses.file(file, url, self.net, gated=self.gated, headers=headers, credential=credential)
 
     def _described(self) -> list[Verdict]:

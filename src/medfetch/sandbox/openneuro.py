@@ -160,6 +160,12 @@ class OpenNeuro(Signing[Content]):
 
     def _snapshot(self, request: Request, dataset: str, tag: str, query: str) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": f"{dataset}:{tag}", "tag": tag}
+        if "description" in query:
+            doi = f"doi:10.18112/openneuro.{dataset}.v{tag}"
+            shown["description"] = {"Name": "Sandbox", "License": "CC0", "DatasetDOI": doi}
+            folders = {path.partition("/")[0] for path in self._snapshots[dataset][tag]}
+            subjects = sorted(name.removeprefix("sub-") for name in folders if name.startswith("sub-"))
+            shown["summary"] = {"modalities": ["MRI"], "subjects": subjects}
         if found := re.search(r"files(\([^)]*\))?\s*\{([^}]*)\}", query):
             fields = found[2].split()
             tree = re.search(r'tree: "([^"]+)"', found[1] or "")

@@ -21,7 +21,7 @@ from medfetch.sources._doors import closed, wanted
 from medfetch.sources._listing import bucket_address
 from medfetch.sources._locator import only, strings, text
 from medfetch.sources._paths import relative
-from medfetch.types import Door, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Door, RemoteFile, Selection, Traits, Verdict
 
 SITE = "https://openneuro.org"
 STORAGE = "https://s3.amazonaws.com/"
@@ -38,6 +38,10 @@ LEVEL = (
     f"{{ snapshot(datasetId: $id, tag: $tag) {{ files(tree: $tree) {FILES} }} }}"
 )
 NEWEST = "query ($id: ID!) { dataset(id: $id) { latestSnapshot { tag } } }"
+ABOUT = (
+    "query ($id: ID!, $tag: String!) { snapshot(datasetId: $id, tag: $tag) "
+    "{ tag description { Name License DatasetDOI } summary { modalities subjects } } }"
+)
 NAMED = "query ($id: ID!, $tag: String!) { snapshot(datasetId: $id, tag: $tag) { tag } }"
 
 
@@ -68,6 +72,25 @@ class OpenNeuro:
         for file in snapshot.files():
             if wanted(file.path, patterns):
                 yield file
+
+    def about(self, locator: Mapping[str, Any], net: Net) -> About:
+        newest = _Asked(_place(locator)[0], "", net).snapshot()
+        asked = _Asked(*_place(locator), net)
+        asked = replace(asked, tag=asked.tag or newest)
+        told = asked.ask(ABOUT).get("snapshot") or {}
+        description, summary = told.get("description") or {}, told.get("summary") or {}
+        doi = str(description.get("DatasetDOI") or "")
+        return About(
+            name=description.get("Name"),
+            version=asked.tag,
+            newest=newest,
+            licence=description.get("License"),
+            doi=doi.removeprefix("doi:").removeprefix("https://doi.org/") or None,
+            homepage=f"{SITE}/datasets/{asked.dataset}/versions/{asked.tag}",
+            subjects=len(summary.get("subjects") or ()) or None,
+            modality=tuple(summary.get("modalities") or ()),
+            pins={"version": asked.tag},
+        )
 
     def preflight(self, locator: Mapping[str, Any], net: Net) -> Verdict:
         asked = _Asked(*_place(locator), net)
