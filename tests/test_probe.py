@@ -179,9 +179,9 @@ def test_pages_are_asked_each_once(ask: Any, box: Sandbox) -> None:
 
 def test_what_only_a_person_can_have_is_asked_for_its_page(ask: Any, box: Sandbox) -> None:
     route = Route("manual", {"at": "https://host.example/apply"})
-    assert only(ask(made(route))).outcome is Outcome.GONE
+    assert ask(made(route))[-1].outcome is Outcome.GONE
     box.put("https://host.example/apply", b"<html>")
-    assert only(ask(made(route))).outcome is Outcome.UNCHECKED
+    assert ask(made(route))[-1].outcome is Outcome.UNCHECKED
 
 
 def test_a_source_that_is_not_there_and_one_that_costs_are_not_asked(ask: Any, box: Sandbox) -> None:
