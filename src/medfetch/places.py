@@ -51,7 +51,8 @@ class Places:
 
 
 def _is_of_a_path(entry: Entry) -> bool:
-    """The others are named when they have come: by their content, or by the members that come out of an archive in part."""
-    return isinstance(entry, Group) or not (
-        entry.dicom or (entry.unpack and (entry.unpack.only or entry.unpack.members))
-    )
+    """The others are named when they have come: by their content, or by the members that come out of a part of them."""
+    if isinstance(entry, Group):
+        return True
+    in_part = entry.unpack and (entry.unpack.only or entry.unpack.members)
+    return not (entry.dicom or in_part)

@@ -96,6 +96,8 @@ class Unpacking:
     """A pattern of files or folders."""
     into: str | None = None
     """The folder that receives the members, empty for the dataset's own; None: the one that each archive is in."""
+    volumes: str | None = None
+    """A pattern of the volumes (``.z01`` …) of which the file is the last one, where their names do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
