@@ -321,6 +321,7 @@ class Fetching:
                 # Nothing but the members' own checks tells that the bytes are wrong.
                 for path in (*(piece.path for piece in pieces), *_notes(pieces)):
                     path.unlink(missing_ok=True)
+                shutil.rmtree(self._staging_of(file))
                 self.means.reporter.received(-sum(piece.size for piece in pieces))
                 if not tries_left:
                     raise
@@ -385,8 +386,11 @@ class Fetching:
             for suffix in notes:
                 orphan.with_suffix(suffix).unlink()
 
+    def _staging_of(self, file: RemoteFile) -> Path:
+        return self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"
+
     def _staging(self, file: RemoteFile) -> Path:
-        staging = self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"
+        staging = self._staging_of(file)
         with disk_errors(staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)

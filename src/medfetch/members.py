@@ -48,6 +48,8 @@ TOGETHER, MOST_TOGETHER = 16 << 20, 1000
 HEADER, LONGEST_AROUND = 30, 30 + 2 * 0xFFFF + 24
 """Bytes of a member's own header at least, and of all around it at the most: name, extra fields, which need not be the
 directory's, and a descriptor behind it (APPNOTE 4.3.7, 4.3.9)."""
+LINK_OVER = (400, 401, 403)
+"""What storage answers to a link whose time is over."""
 WILD = re.compile(r"[*?[]")
 
 
@@ -275,7 +277,12 @@ class _Piece:
 
         def attempt() -> _Received:
             received = _Received(self.file.path, first, of, self.version)
-            received.complete(way.getter.get(request, received))
+            answer = way.getter.get(request, received)
+            if answer.status in LINK_OVER and (answer.redirected or answer.url != url):
+                # Another link is asked for then.
+                received = _Received(self.file.path, first, of, self.version)
+                answer = way.getter.get(request, received)
+            received.complete(answer)
             return received
 
         try:
