@@ -347,8 +347,10 @@ def routes(box: Sandbox, data: bytes) -> dict[str, list[dict[str, Any]]]:
     box.put("gs://bucket/set/scans.zip", data)
     box.hub.publish("o/d", {"scans.zip": data})
     box.physionet.publish("scans", "1.0", {"scans.zip": data}, mirrored=True)
+    box.zenodo.publish(12, {"scans.zip": data, "read.me": b"1"})
     unpack = [{"path": "*.zip", "into": "data"}]
     return {
+        "zenodo": [{"source": "zenodo", "record": 12, "unpack": unpack}],
         "s3": [{"source": "s3", "bucket": "bucket", "prefix": "set/", "unpack": unpack}],
         "gcs": [{"source": "gcs", "bucket": "bucket", "prefix": "set/", "unpack": unpack}],
         "hf": [{"source": "hf", "dataset": "o/d", "unpack": unpack}],
@@ -356,7 +358,7 @@ def routes(box: Sandbox, data: bytes) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("source", ["s3", "gcs", "hf", "physionet"])
+@pytest.mark.parametrize("source", ["zenodo", "s3", "gcs", "hf", "physionet"])
 def test_it_is_the_same_with_every_source(box: Sandbox, run: Run, home: Path, source: str) -> None:
     big = {f"Big/{n}.raw": NOISE for n in range(3)}
     data = packed(FILES | big, zipfile.ZIP_STORED)

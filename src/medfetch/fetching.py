@@ -31,7 +31,6 @@ from medfetch.errors import (
     UsageProblem,
 )
 from medfetch.hosts import Hosts
-from medfetch.members import Way
 from medfetch.net.excerpts import Excerpted
 from medfetch.net.layers import Getter, Linked
 from medfetch.net.stack import ApiNet, bytes_getter
@@ -41,6 +40,7 @@ from medfetch.partial import Room
 from medfetch.placing import Staged
 from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
+from medfetch.remote import Way
 from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources import Members, Source
 from medfetch.swarm import is_magnet

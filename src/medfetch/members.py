@@ -9,38 +9,29 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import Any
-from zipfile import BadZipFile
 
-from medfetch import ranges
-from medfetch.config import Settings
-from medfetch.errors import IntegrityError, MedfetchError, Refused, Retryable, Unreachable
-from medfetch.hosts import host_of
-from medfetch.net.excerpts import check, no_part
-from medfetch.net.http import Answer
-from medfetch.net.layers import Getter, refusal, retried
+from medfetch.errors import IntegrityError, MedfetchError, Refused
+from medfetch.net.excerpts import no_part
 from medfetch.patterns import fits
 from medfetch.planning import matches
-from medfetch.types import Entry, Excerpt, Packed, RemoteFile, Request, Selection
+from medfetch.remote import Piece, Remote, Way
+from medfetch.types import Entry, Packed, RemoteFile, Selection
 from medfetch.unpack import excerpt
-from medfetch.unpack.pieces import Patch, Whole
+from medfetch.unpack.pieces import Patch
 from medfetch.unpack.staging import guard
 from medfetch.unpack.zip import BROKEN, read_zip
 
+TAIL = 128 << 10
+"""Bytes of the end that are asked for first: they hold the directory of a thousand members."""
 KINDS = ("zip", "split-zip")
 """Of archives that have a directory. To find a member in a tar, all headers before it have to be asked for, one after
 the other, and nothing in it tells whether what came is right."""
-TAIL, AT_ONCE = 128 << 10, 8 << 20
-"""Bytes of the end that are asked for first, which hold the directory of a thousand members; and at the most."""
-MOST_DIRECTORY = 1 << 30
-"""Bytes of a directory, which is held in memory."""
 GAP = 256 << 10
 """Bytes between two members that are fetched with them: in the time of another request about as many come."""
 TOGETHER, MOST_TOGETHER = 16 << 20, 1000
@@ -48,20 +39,7 @@ TOGETHER, MOST_TOGETHER = 16 << 20, 1000
 HEADER, LONGEST_AROUND = 30, 30 + 2 * 0xFFFF + 24
 """Bytes of a member's own header at least, and of all around it at the most: name, extra fields, which need not be the
 directory's, and a descriptor behind it (APPNOTE 4.3.7, 4.3.9)."""
-LINK_OVER = (400, 401, 403)
-"""What storage answers to a link whose time is over."""
 WILD = re.compile(r"[*?[]")
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How bytes of a route are asked for."""
-
-    getter: Getter
-    settings: Settings
-    ranges: bool
-    stop: threading.Event
-    said: Callable[[str], None]
 
 
 def expand(
@@ -158,7 +136,7 @@ class _Zip:
         if not way.ranges:
             raise Refused(no_part("the host", archive.path, archive.size))
         *others, end = archive.pieces or (archive,)
-        self.pieces = [*(_Piece(piece, way, 1) for piece in others), _Piece(end, way, TAIL)]
+        self.pieces = [*(Piece(piece, way, 1) for piece in others), Piece(end, way, TAIL)]
         self.starts = list(accumulate((piece.size for piece in self.pieces), initial=0))
         self.bounds: list[int] = []
         """Where members begin, and the directory."""
@@ -170,7 +148,7 @@ class _Zip:
         held: dict[int, bytes] = {}
 
         def opened(patch: Patch) -> io.BufferedReader:
-            return io.BufferedReader(_Remote(self.pieces, self.starts, held, patch))
+            return io.BufferedReader(Remote(self.pieces, self.starts, held, patch))
 
         with guard(path, BROKEN), read_zip(self.starts, opened, path) as archive:
             infos = excerpt.files_of(archive)
@@ -224,124 +202,3 @@ class _Zip:
             unpack=replace(archive.unpack, only=(), members=placed),
             pieces=tuple(parts) if len(parts) > 1 else (),
         )
-
-
-class _Piece:
-    """One of the files that an archive is: its size and version, and bytes of it."""
-
-    def __init__(self, file: RemoteFile, way: Way, tail: int) -> None:
-        """``tail``: so many bytes of the end are wanted at once."""
-        self.file, self.way, self._tail = file, way, tail
-        self.size, self.version, self.tail = 0, None, b""  # type: int, str | None, bytes
-        failure: MedfetchError = Refused(f"{file.path} has no address")
-        for url in file.urls:
-            try:
-                self._look(url)
-                return
-            except (Refused, Retryable, Unreachable) as error:
-                failure = error
-        raise failure
-
-    def _look(self, url: str) -> None:
-        """Asks for the end, or for a byte where it is not known how many there are."""
-        self.file = replace(self.file, urls=(url, *(other for other in self.file.urls if other != url)))
-        self.version, size = None, self.file.size
-        if size is None:
-            answer = self._ask(0, 0, None)
-            self.version, size = answer.version, answer.total
-        if size is None:
-            raise Refused(f"{host_of(url)} does not tell how large {self.file.path} is")
-        self.size = size
-        answer = self._ask(max(0, size - self._tail), size - 1, size)
-        self.version, self.tail = answer.version, bytes(answer.content)
-
-    def read(self, first: int, last: int) -> bytes:
-        """Bytes, both ends included; perhaps fewer at the end."""
-        return bytes(self._ask(first, min(last, first + AT_ONCE - 1), self.size).content)
-
-    def part(self, first: int, end: int) -> RemoteFile:
-        etag = self.version if self.version and self.version.startswith('"') else None
-        return replace(
-            self.file, key=f"{self.file.key}:{first}+{end - first}", size=end - first, checksums=(), etag=etag,
-            unpack=None, excerpt=Excerpt(first, self.size, self.version),
-        )  # fmt: skip
-
-    def _ask(self, first: int, last: int, of: int | None) -> _Received:
-        way, url = self.way, self.file.urls[0]
-        if way.settings.offline:
-            raise Unreachable(f"{host_of(url)} would have to be asked", hint="leave out --offline")
-        headers = {"Accept-Encoding": "identity", "Range": f"bytes={first}-{last}"}
-        if self.version:
-            headers["If-Range"] = self.version
-        request = Request(url, headers, self.file.credential)
-
-        def attempt() -> _Received:
-            received = _Received(self.file.path, first, of, self.version)
-            answer = way.getter.get(request, received)
-            if answer.status in LINK_OVER and (answer.redirected or answer.url != url):
-                # Another link is asked for then.
-                received = _Received(self.file.path, first, of, self.version)
-                answer = way.getter.get(request, received)
-            received.complete(answer)
-            return received
-
-        try:
-            return retried(
-                attempt, tries=way.settings.tries, backoff=way.settings.backoff, stop=way.stop, said=way.said
-            )
-        except Retryable as error:
-            if error.reached:
-                raise
-            raise Unreachable(error.message) from error
-
-
-class _Received:
-    """One answer, held in memory; the receiver of its bytes."""
-
-    def __init__(self, path: str, first: int, of: int | None, version: str | None) -> None:
-        self.path, self.first, self.of, self.version = path, first, of, version
-        self.content = bytearray()
-        self.last: int | None = None
-        self.total: int | None = None
-
-    def begin(self, answer: Answer) -> None:
-        if answer.status in (200, 206, 416):
-            self.last = check(answer, self.path, self.first, self.of, self.version)
-            self.total = ranges.content_range(answer.headers)[2]
-            self.version = self.version or ranges.validator(answer.headers)
-
-    def data(self, blocks: list[bytes]) -> None:
-        for block in blocks:
-            self.content += block
-        if self.last is not None and len(self.content) > self.last - self.first + 1:
-            raise Refused(f"more of {self.path} came than was said")
-
-    def complete(self, answer: Answer) -> None:
-        """Raises: Refused, Retryable unless all came."""
-        if self.last is None:
-            raise refusal(answer.status, answer.headers, answer.url, self.content[:2000].decode("utf-8", "replace"))
-        if len(self.content) < self.last - self.first + 1:
-            raise Retryable(f"{host_of(answer.url)} sent {len(self.content)} of {self.last - self.first + 1} bytes")
-
-
-class _Remote(Whole):
-    """All pieces as one file that is read by range; what was read once is held."""
-
-    def __init__(self, pieces: Sequence[_Piece], starts: Sequence[int], held: dict[int, bytes], patch: Patch) -> None:
-        super().__init__(starts[-1], patch)
-        self._pieces, self._starts, self._held = pieces, starts, held
-        held[starts[-1] - len(pieces[-1].tail)] = pieces[-1].tail
-
-    def read_at(self, position: int, buffer: Any) -> int:
-        for start, data in self._held.items():
-            if start <= position < start + len(data):
-                count = min(len(buffer), start + len(data) - position)
-                buffer[:count] = data[position - start : position - start + count]
-                return count
-        if sum(map(len, self._held.values())) > MOST_DIRECTORY:
-            raise BadZipFile(f"its directory has more than {MOST_DIRECTORY:,} bytes")
-        number = bisect_right(self._starts, position) - 1
-        until = min([start for start in self._held if start > position], default=self.size)
-        last = min(position + len(buffer), until, self._starts[number + 1]) - 1 - self._starts[number]
-        self._held[position] = self._pieces[number].read(position - self._starts[number], last)
-        return self.read_at(position, buffer)

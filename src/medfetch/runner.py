@@ -54,10 +54,10 @@ from medfetch.errors import (
 from medfetch.fetching import getter_of
 from medfetch.hosts import Hosts
 from medfetch.ledger import Ledger
-from medfetch.members import Way
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
 from medfetch.progress import Display, Event, amount, counted, human
+from medfetch.remote import Way
 from medfetch.shard import ShardJob
 from medfetch.state import Shard
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict

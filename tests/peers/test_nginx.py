@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,3 +213,29 @@ def test_429_is_waited_for(nginx: Nginx, run: Run, home: Path, cache: Path) -> N
     run("get", "mine", MEDFETCH_ENDPOINT_HTTP="", MEDFETCH_BACKOFF="0.1", MEDFETCH_TRIES="20")
     assert tree(cache / "mine" / "current") == expected
     assert any(line.startswith("429 ") for line in nginx.asked())
+
+
+def test_members_of_a_zip_cost_what_they_are(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    content = {f"Task0{task}/{n}.raw": random.Random(f"{task}{n}").randbytes(400_000) for task in "123" for n in "abc"}
+    with zipfile.ZipFile(nginx.root / "all.zip", "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    recipe(home, f'{{path: all.zip, url: "{nginx.address("all.zip")}", unpack: {{into: data}}}}')
+    run("get", "mine", "--select", "path=data/Task02/*", MEDFETCH_ENDPOINT_HTTP="")
+    wanted = {f"data/{name}": hashlib.sha256(data).hexdigest() for name, data in content.items() if "Task02" in name}
+    assert tree(cache / "mine/current") == wanted
+    answers = [line.split(" ", 3) for line in nginx.asked()]
+    assert {status for status, *_ in answers} == {"206"}
+    assert sum(int(sent) for _, sent, *_ in answers) < 3 * 400_000 + 140_000
+
+
+def test_members_of_a_zip_on_a_server_without_ranges(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    (nginx.root / "whole").mkdir(exist_ok=True)
+    with zipfile.ZipFile(nginx.root / "whole" / "all.zip", "w") as archive:
+        archive.writestr("a.raw", random.Random(1).randbytes(3_000_000))
+        archive.writestr("b.raw", b"b")
+    recipe(home, f'{{path: all.zip, url: "{nginx.address("whole/all.zip")}", unpack: true}}')
+    ran = run("get", "mine", "--select", "path=b.raw", code=1, MEDFETCH_ENDPOINT_HTTP="")
+    assert "sends no part of all.zip, only all of it (3.0 MB)" in ran.err
+    assert not (cache / "mine").exists()
+    assert all(int(line.split(" ")[1]) < 3_000_000 for line in nginx.asked())
