@@ -239,3 +239,23 @@ def test_members_of_a_zip_on_a_server_without_ranges(nginx: Nginx, run: Run, hom
     assert "sends no part of all.zip, only all of it (3.0 MB)" in ran.err
     assert not (cache / "mine").exists()
     assert all(int(line.split(" ")[1]) < 3_000_000 for line in nginx.asked())
+
+
+def test_members_of_a_split_zip_behind_a_log_in(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    """As ANHIR's."""
+    if not shutil.which("zip"):
+        pytest.skip("zip is not installed: apt-get install zip")
+    content = {name: put(nginx, f"locked/{name}", 150_000) for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg")}
+    subprocess.run(["zip", "-q", "-s", "200k", "all.zip", *content], cwd=nginx.root / "locked", check=True)
+    volumes = ["all.z01", "all.z02", "all.zip"]
+    pieces = ", ".join(f'{{url: "{nginx.address(f"locked/{name}")}"}}' for name in volumes)
+    recipe(home, f"{{path: images/all.zip, pieces: [{pieces}], auth: basic, unpack: {{into: images}}}}")
+    netrc = home / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login someone password {PASSWORD}\n")
+    netrc.chmod(0o600)
+    expected = {f"images/{name}": hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    run("get", "mine", "--select", "path=images/b.jpg", MEDFETCH_ENDPOINT_HTTP="")
+    assert tree(cache / "mine/current") == {"images/b.jpg": expected["images/b.jpg"]}
+    assert sum(int(line.split(" ")[1]) for line in nginx.asked()) < 150_000 + 140_000
+    run("get", "mine", MEDFETCH_ENDPOINT_HTTP="")
+    assert tree(cache / "mine/current") == expected
