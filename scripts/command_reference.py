@@ -31,10 +31,11 @@ of names, and of mappings with `name` and, as far as wanted, `select`, `part` an
 
 ## Part of an archive
 
-`--select path=PATTERN` means the files that a dataset has when its archives are unpacked. Of a zip on a host with ranges,
-split ones included, only the directory at its end is read (`plan --files` lists what is meant) and only the members that
-match are fetched: neighbours in one request, large ones resumable like any file. They go where they would be if all of it
-had been unpacked. Stored, deflated (Deflate64, too), bzip2 and LZMA are known, encrypted ones are refused.
+`--select path=PATTERN` means the files that a dataset has when its archives are unpacked. Of a zip on a host with
+ranges, split ones included, only the directory at its end is read (`plan --files` lists what is meant) and only the
+members that match are fetched: neighbours in one request, large ones resumable like any file. They go where they would
+be if all of it had been unpacked. Stored, deflated (Deflate64, too), bzip2 and LZMA are known, encrypted zips are
+refused.
 
 - What proves them is the length and the CRC32 in that directory: `archive-crc` in the receipt. That finds accidents; it
   comes from the host that sends the members, and a checksum of the whole zip cannot be compared with a part of it.

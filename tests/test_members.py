@@ -23,7 +23,9 @@ from servers import wait_until
 
 from medfetch import entries, members
 from medfetch.sandbox import Fault, Sandbox
+from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import zipped
+from medfetch.segments import SEGMENTS_FROM
 from medfetch.types import Excerpt, Packed, RemoteFile, Unpack
 
 URL = "https://h.example/scans.zip"
@@ -558,6 +560,20 @@ def test_a_killed_run_goes_on_where_it_was(box: Sandbox, run: Run, home: Path, c
     end = data.rindex(b"PK\3\4")
     assert last.header("range") == f"bytes={kept}-{end - 1}"
     assert last.header("if-range") and last.sent == end - kept
+
+
+def test_a_large_member_comes_in_several_ranges(box: Sandbox, run: Run, home: Path) -> None:
+    large = Content.noise(SEGMENTS_FROM + 5, "large").whole()
+    box.put(URL, packed({"a.raw": NOISE, "b.raw": large, "c.raw": NOISE}, zipfile.ZIP_STORED))
+    recipe(home)
+    plan = run("plan", "scans", "--select", "path=data/b*", "--json").last
+    asked = len(box.log)
+    receipt = run("get", "scans", "--select", "path=data/b*", "--json").last
+    assert tree(Path(receipt["path"])) == digests({"data/b.raw": large})
+    parts = box.log[asked:]
+    assert len(parts) > 1 and {entry.status for entry in parts} == {206}
+    assert len({entry.header("if-range") for entry in parts} - {None}) == 1
+    assert sum(entry.sent for entry in parts) == plan["bytes"]
 
 
 def test_a_tar_says_that_it_has_to_be_had_whole(box: Sandbox, run: Run, home: Path) -> None:
