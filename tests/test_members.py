@@ -370,6 +370,22 @@ def test_it_is_the_same_with_every_source(box: Sandbox, run: Run, home: Path, so
     assert sent(box) < len(data) / 4
 
 
+def test_a_routes_folder_stands_before_the_members(box: Sandbox, run: Run, home: Path) -> None:
+    unpack = [{"path": "*.zip", "into": "data"}]
+    box.hub.publish("o/d", {"scans.zip": packed(FILES), "read.me": b"1"})
+    write_recipe(home, "scans", routes=[{"source": "hf", "dataset": "o/d", "unpack": unpack, "into": "set"}])
+    receipt = run("get", "scans", "--select", "path=set/data/Task02/labels", "--json").last
+    assert tree(Path(receipt["path"])) == digests({f"set/{name}": data for name, data in WANTED.items()})
+    assert "nothing matches" in run("plan", "scans", *SELECT, code=2).err
+
+
+def test_ftp_has_no_parts(box: Sandbox, run: Run, home: Path) -> None:
+    files = [{"path": "scans.zip", "url": "ftp://127.0.0.1:1/scans.zip", "unpack": True, "size": 1234567}]
+    write_recipe(home, "scans", routes=[{"source": "ftp", "files": files}])
+    ran = run("plan", "scans", "--select", "path=a", code=1, MEDFETCH_ENDPOINT_FTP="")
+    assert "sends no part of scans.zip, only all of it (1.2 MB)" in ran.err
+
+
 def test_a_bundle_of_kaggles(box: Sandbox, run: Run) -> None:
     """Behind a link that expires while it is asked for."""
     files = {f"train/{n:03d}.raw": NOISE[n * 100 : n * 100 + 50_000] for n in range(200)}

@@ -15,9 +15,11 @@ from medfetch import ranges
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, Refused, Retryable, Unreachable
 from medfetch.hosts import host_of
-from medfetch.net.excerpts import check
+from medfetch.net.excerpts import check, no_part
+from medfetch.net.ftp import is_ftp
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter, refusal, retried
+from medfetch.swarm import is_magnet
 from medfetch.types import Excerpt, RemoteFile, Request
 from medfetch.unpack.pieces import Patch, Whole
 
@@ -46,9 +48,11 @@ class Piece:
     def __init__(self, file: RemoteFile, way: Way, tail: int) -> None:
         """``tail``: so many bytes of the end are wanted at once."""
         self.file, self.way, self._tail = file, way, tail
+        self._urls = tuple(url for url in file.urls if not is_ftp(url) and not is_magnet(url))
         self.size, self.version, self.tail = 0, None, b""  # type: int, str | None, bytes
-        failure: MedfetchError = Refused(f"{file.path} has no address")
-        for url in file.urls:
+        failure: MedfetchError = Refused(no_part("its host", file.path, file.size))
+        # FTP has no ranges that end, and a swarm is asked for whole files.
+        for url in self._urls:
             try:
                 self._look(url)
                 return
@@ -58,7 +62,7 @@ class Piece:
 
     def _look(self, url: str) -> None:
         """Asks for the end, or for a byte where it is not known how many there are."""
-        self.file = replace(self.file, urls=(url, *(other for other in self.file.urls if other != url)))
+        self.file = replace(self.file, urls=(url, *(other for other in self._urls if other != url)))
         self.version, size = None, self.file.size
         if size is None:
             answer = self._ask(0, 0, None)
