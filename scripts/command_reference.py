@@ -28,6 +28,25 @@ Commands and options are written here by `make docs`, from what `medfetch COMMAN
 
 `get` and `plan` also take `-r FILE`: a text file with one name a line (`#` begins a comment), or a YAML list
 of names, and of mappings with `name` and, as far as wanted, `select`, `part` and `limit`.
+
+## Part of an archive
+
+`--select path=PATTERN` means the files that a dataset has when its archives are unpacked. Of a zip on a host with
+ranges, split ones included, only the directory at its end is read (`plan --files` lists what is meant) and only the
+members that match are fetched: neighbours in one request, large ones resumable like any file. They go where they would
+be if all of it had been unpacked. Stored, deflated (Deflate64, too), bzip2 and LZMA are known, encrypted zips are
+refused.
+
+- What proves them is the length and the CRC32 in that directory: `archive-crc` in the receipt. That finds accidents; it
+  comes from the host that sends the members, and a checksum of the whole zip cannot be compared with a part of it.
+- All requests are for the version of the zip that was planned (`If-Range`). Of another one nothing is placed, and
+  `--refresh` plans anew; a host that tells no version is judged by size and CRC32 alone.
+- Where a host sends no ranges, it is said how large the whole is: leave `--select` out, or select the zip itself. Tar
+  and 7z archives are had as a whole, too: a tar has no directory, and one that is compressed cannot be read in part.
+- A pattern that means the zip, its folder or all of its members fetches the zip as a whole. So does a later run without
+  `--select`, with what is here already: only then is it compared with a checksum. Another selection takes over large
+  members that are here, and may fetch small ones again.
+- With `--no-unpack` and `--keep-archives` patterns mean the archives themselves.
 """
 EXIT_CODES = """
 ## Exit codes

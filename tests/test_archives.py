@@ -10,6 +10,7 @@ from datasets import sha256, tarred, tree, write_recipe, zipped
 from running import Run
 
 from medfetch import archives
+from medfetch.errors import RecipeError
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.types import Group, RemoteFile, Unpack
 
@@ -43,11 +44,43 @@ def test_the_first_pattern_that_fits() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("paths", [["a.zip", "a.z01", "b.zip"], ["a.z01", "b.zip", "a.zip"], ["A.Z01", "a.ZIP"]])
-def test_split_zips_are_left_alone(paths: list[str]) -> None:
-    found = unpacked(paths, True)
-    assert set(found) == set(paths)
-    assert [path for path, unpack in found.items() if unpack] == [path for path in paths if path == "b.zip"]
+def entries(paths: list[str], value: Any) -> dict[str, RemoteFile]:
+    files = [RemoteFile(path, path, size=len(path)) for path in paths]
+    return {file.path: file for file in archives.unpacking(files, archives.read(value)) if isinstance(file, RemoteFile)}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [["x/a.zip", "x/a.z01", "b.zip", "x/a.z02"], ["x/a.z02", "b.zip", "x/a.zip", "x/a.z01"], ["x/A.Z01", "x/a.zip"]],
+)
+def test_the_volumes_of_a_split_zip_are_one_archive(paths: list[str]) -> None:
+    found = entries(paths, True)
+    whole = found.pop("x/a.zip")
+    volumes = sorted(path for path in paths if path.lower().startswith("x/a.z0"))
+    assert [piece.path for piece in whole.pieces] == [*volumes, "x/a.zip"]
+    assert (whole.unpack, whole.size) == (Unpack("split-zip", "x"), sum(map(len, [*volumes, "x/a.zip"])))
+    assert list(found) == [path for path in paths if path == "b.zip"]
+
+
+def test_volumes_whose_last_one_was_given_another_name() -> None:
+    paths = ["d.change2zip", *(f"d.z{number:02d}" for number in range(1, 101)), "other.z01"]
+    found = entries(paths, [{"path": "d.change2zip", "into": ".", "volumes": "d.z*"}])
+    pieces = [piece.path for piece in found["d.change2zip"].pieces]
+    assert pieces == [*paths[1:-1], "d.change2zip"]
+    assert found["d.change2zip"].unpack == Unpack("split-zip", "")
+    assert list(found) == ["d.change2zip", "other.z01"]
+
+
+def test_volumes_that_are_not_wanted_stay_files() -> None:
+    found = entries(["a.z01", "a.zip", "b.tar"], [{"path": "*.tar"}])
+    assert {path: (file.unpack, file.pieces) for path, file in found.items()} == {
+        "b.tar": (Unpack("tar", ""), ()), "a.zip": (None, ()), "a.z01": (None, ()),
+    }  # fmt: skip
+
+
+def test_a_missing_volume_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"of the volumes of a\.zip, \.z02 is not among the files"):
+        entries(["a.zip", "a.z01", "a.z03"], True)
 
 
 def test_without_it_nothing_changes() -> None:

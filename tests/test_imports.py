@@ -23,7 +23,7 @@ MAY = {
     # The data, the errors and the smallest helpers stand on their own …
     "types": [],
     "errors": [],
-    "archives": ["patterns", "types"],
+    "archives": ["errors", "patterns", "types"],
     "folders": ["patterns", "types"],
     "leases": [],
     "patterns": [],

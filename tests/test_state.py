@@ -115,6 +115,7 @@ def test_a_plan_streams_back_in_its_order_and_is_cut_into_shards(home: Home) -> 
     assert made.header["shards"] == 9 * 4 + math.ceil((200 - 4 * (6 * 1 + 2 + 5 + 10)) / 20)
     assert made.totals == {
         "series": 200, "files": 200_000, "bytes": 2000, "unknown_sizes": 0, "archive_bytes": 0, "entries": 200,
+        "members": 0,
     }  # fmt: skip
     by_bytes = build(home, *(group(str(number), size=2 * 10**9) for number in range(10)), plan="by-bytes")
     assert by_bytes.header["shards"] == 10

@@ -488,10 +488,10 @@ def test_an_encrypted_7z_says_so(headers_too: bool, tmp_path: Path) -> None:
 
 
 def test_an_unknown_compression_is_not_called_broken(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "a.zip", {"deflate64": b"x" * 1000})
+    archive = make_zip(tmp_path / "a.zip", {"ppmd": b"x" * 1000})
     whole = bytearray(archive.read_bytes())
-    struct.pack_into("<H", whole, whole.index(b"PK\3\4", 10) + 8, 9)
-    struct.pack_into("<H", whole, whole.rindex(b"PK\1\2") + 10, 9)
+    struct.pack_into("<H", whole, whole.index(b"PK\3\4", 10) + 8, 98)
+    struct.pack_into("<H", whole, whole.rindex(b"PK\1\2") + 10, 98)
     archive.write_bytes(whole)
     with pytest.raises(MedfetchError, match="compression") as caught:
         unpack(archive, "zip", tmp_path / "staging")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,8 @@ IN_PIECES = re.compile(r"sha1-pieces-([0-9]+)")
 CRC32C = "crc32c"
 """Castagnoli's cyclic redundancy check (RFC 3720, appendix B.4), of which hashlib knows nothing. It finds bytes that
 went wrong by accident, and none that somebody changed on purpose."""
+CRC32 = "crc32"
+"""The check of zip and gzip (ISO 3309), likewise."""
 QUICK_XOR = "quickxor"
 """OneDrive's own (Microsoft's code snippet "QuickXorHash Algorithm"), which finds accidents only, likewise."""
 BLOCK = 1 << 20
@@ -135,10 +138,25 @@ class _InPieces:
         return whole.hexdigest()
 
 
+class _Crc32:
+    """CRC32 in hashlib's manner."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes | bytearray, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
 def _started(algorithm: str) -> _Hash:
     """A hash that has taken in what comes before the file's bytes."""
     if algorithm == CRC32C:
         return _Crc32c()
+    if algorithm == CRC32:
+        return _Crc32()
     if algorithm == QUICK_XOR:
         return _QuickXor()
     if found := GIT_BLOB.fullmatch(algorithm):

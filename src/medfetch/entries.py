@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from hashlib import sha256
 from typing import Any
 
-from medfetch.types import Checksum, Entry, Group, RemoteFile, Unpack
+from medfetch.types import Checksum, Entry, Excerpt, Group, Packed, RemoteFile, Unpack
 
 # One encoder for all: json.dumps with options makes a new one each time.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -23,16 +24,22 @@ def _file_text(file: RemoteFile) -> str:
         text += f',"checksums":[{",".join(digests)}]'
     if file.pieces:
         text += f',"pieces":[{",".join(map(_file_text, file.pieces))}]'
-    if file.etag or file.facets or file.unpack or file.dicom or file.credential:
+    if file.etag or file.facets or file.unpack or file.dicom or file.credential or file.excerpt:
         optional = {
             "etag": file.etag,
             "facets": file.facets,
-            "unpack": file.unpack and {"kind": file.unpack.kind, "into": file.unpack.into, "only": file.unpack.only},
+            "unpack": file.unpack and _told(file.unpack),
+            "excerpt": file.excerpt and astuple(file.excerpt),
             "dicom": file.dicom,
             "credential": file.credential,
         }
         text += f",{_encode({name: value for name, value in optional.items() if value})[1:-1]}"
     return f"{text}}}"
+
+
+def _told(unpack: Unpack) -> dict[str, Any]:
+    told = {"kind": unpack.kind, "into": unpack.into, "only": unpack.only}
+    return told | ({"members": [astuple(each) for each in unpack.members]} if unpack.members else {})
 
 
 def _group_text(group: Group) -> str:
@@ -44,6 +51,13 @@ def _group_text(group: Group) -> str:
 def unit(entry: Entry) -> str:
     """What an entry is known by in shards and ledger: this content in this place."""
     return sha256(f"{entry.key}\0{entry.path}".encode()).hexdigest()[:32]
+
+
+def files(entry: Entry) -> int | None:
+    """How many files it is, as far as that is known; an archive counts as one, members that are fetched singly do."""
+    if isinstance(entry, Group):
+        return entry.files
+    return len(entry.unpack.members) if entry.unpack and entry.unpack.members else 1
 
 
 def dump(entry: Entry) -> str:
@@ -59,7 +73,7 @@ def load(body: str) -> Entry:
 
 def _file(content: dict[str, Any]) -> RemoteFile:
     get = content.get
-    unpack = get("unpack")
+    unpack, excerpt = get("unpack"), get("excerpt")
     return RemoteFile(
         path=content["path"],
         key=content["key"],
@@ -68,11 +82,17 @@ def _file(content: dict[str, Any]) -> RemoteFile:
         checksums=tuple([Checksum(*each.split(":", 1)) for each in get("checksums", ())]),
         etag=get("etag"),
         facets=get("facets", {}),
-        unpack=Unpack(unpack["kind"], unpack["into"], tuple(map(tuple, unpack.get("only", ())))) if unpack else None,
+        unpack=_unpack(unpack) if unpack else None,
         dicom=get("dicom", False),
         credential=get("credential"),
         pieces=tuple(map(_file, get("pieces", ()))),
+        excerpt=Excerpt(*excerpt) if excerpt else None,
     )
+
+
+def _unpack(content: dict[str, Any]) -> Unpack:
+    only, members = content.get("only", ()), content.get("members", ())
+    return Unpack(content["kind"], content["into"], tuple(map(tuple, only)), tuple(Packed(*each) for each in members))
 
 
 def _group(content: dict[str, Any]) -> Group:

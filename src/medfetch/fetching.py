@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, dicom, entries, folders, sources, swarm, unpack
+from medfetch import cache, dicom, entries, folders, members, sources, swarm, unpack
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
@@ -31,6 +31,7 @@ from medfetch.errors import (
     UsageProblem,
 )
 from medfetch.hosts import Hosts
+from medfetch.net.excerpts import Excerpted
 from medfetch.net.layers import Getter, Linked
 from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.net.together import End, Together
@@ -39,11 +40,12 @@ from medfetch.partial import Room
 from medfetch.placing import Staged
 from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
+from medfetch.remote import Way
 from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources import Members, Source
 from medfetch.swarm import is_magnet
-from medfetch.transfer import Fetched, FirstAttempt, Terms, fetch_file
-from medfetch.types import Assurance, Entry, Group, RemoteFile, Selection
+from medfetch.transfer import BAD_TRIES, Fetched, FirstAttempt, Terms, fetch_file
+from medfetch.types import Assurance, Entry, Group, Packed, RemoteFile, Selection
 
 PARTIAL, NOTE, PIECES, STAGING = ".part", ".note", ".pieces", ".d"
 
@@ -101,10 +103,7 @@ class Fetching:
             source = sources.get(route["source"])
             traits = sources.traits(source, route["locator"])
             net = ApiNet(self.means.settings, traits, self.means.hosts, self.means.stop, self._said(route["source"]))
-            getter = bytes_getter(self.means.settings, traits, self.means.hosts, self.means.stop)
-            if isinstance(source, sources.Links):
-                getter = Linked(getter, partial(source.link, net=net.once()))
-            tools = source, net, getter
+            tools = source, net, getter_of(source, net, self.means.settings, self.means.hosts, self.means.stop)
             self.tools[id(route)] = tools
         return tools
 
@@ -168,11 +167,14 @@ class Fetching:
 
         Raises: MedfetchError where that route does not have it.
         """
-        source, net, _ = self._tools(route)
+        source, net, getter = self._tools(route)
         wanted = {"series": (entry.facets["series"],)} if "series" in entry.facets else {}
         listed = source.resolve(route["locator"], net, Selection(facets=wanted))
         for other in folders.put(listed, route.get("into", "")):
             if other.path == entry.path:
+                if isinstance(other, RemoteFile) and isinstance(entry, RemoteFile) and _members(entry):
+                    way = Way(getter, self.means.settings, net.traits.ranges, self.means.stop, self._said(entry.path))
+                    return members.again(replace(other, unpack=other.unpack or entry.unpack), entry, way)
                 # What becomes of the archives that a source lists was decided when it was planned.
                 if isinstance(other, RemoteFile) and isinstance(entry, RemoteFile) and not other.unpack:
                     return replace(other, unpack=entry.unpack)
@@ -181,6 +183,8 @@ class Fetching:
 
     def whole(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Files:
         """A file, or the members of an archive; ``begun``: a plain file's first attempt, which failed."""
+        if _members(file):
+            return self._excerpt(file, route)
         pieces = [self._fetch(piece, route, begun) for piece in file.pieces or (file,)]
         if file.unpack and self.archives != "as-is":
             return self._unpacked(file, pieces, route)
@@ -218,6 +222,8 @@ class Fetching:
     def _fetch(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Fetched:
         _, net, getter = self._tools(route)
         terms, partial = self._terms(file, net), self._partial(file)
+        if file.excerpt:
+            getter = Excerpted(getter, file)
         if not file.urls or not is_magnet(file.urls[-1]):
             return fetch_file(file, partial, getter, self.means.hosts, terms, begun)
         if web := file.urls[:-1]:
@@ -284,22 +290,43 @@ class Fetching:
         assert file.unpack is not None
         staging = self._staging(file)
         paths = [piece.path for piece in pieces]
-        members = unpack.extract(
-            paths, file.unpack.kind, staging, name=file.path, only=file.unpack.only, **self._bounds()
-        )
-        # The archive's digest vouches for its members.
+        if wanted := _members(file):
+            extracted = unpack.extract_excerpt(paths, wanted, staging, name=file.path, **self._bounds())
+        else:
+            extracted = unpack.extract(
+                paths, file.unpack.kind, staging, name=file.path, only=file.unpack.only, **self._bounds()
+            )
+        # The archive's digest vouches for its members, where all of it is here.
         files = [
             Staged(
                 str(member.staged), str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
-                _weakest(pieces), pieces[0].checked, route["source"], pieces[0].host,
+                Assurance.ARCHIVE_CRC if wanted else _weakest(pieces),
+                str(member.checked) if member.checked else pieces[0].checked, route["source"], pieces[0].host,
             )
-            for member in members
+            for member in extracted
         ]  # fmt: skip
         if self.archives == "keep":
             named = zip(file.pieces or (file,), pieces, strict=True)
             files += [self._staged(piece, fetched, piece.path, route) for piece, fetched in named]
             return Files(tuple(files), leftovers=(staging,))
         return Files(tuple(files), leftovers=(staging, *paths, *_notes(pieces)))
+
+    def _excerpt(self, file: RemoteFile, route: Mapping[str, Any]) -> Files:
+        """Members of an archive of which no more is fetched."""
+        for tries_left in reversed(range(BAD_TRIES)):
+            pieces = [self._fetch(piece, route) for piece in file.pieces or (file,)]
+            try:
+                return self._unpacked(file, pieces, route)
+            except IntegrityError as error:
+                # Nothing but the members' own checks tells that the bytes are wrong.
+                for path in (*(piece.path for piece in pieces), *_notes(pieces)):
+                    path.unlink(missing_ok=True)
+                shutil.rmtree(self._staging_of(file))
+                self.means.reporter.received(-sum(piece.size for piece in pieces))
+                if not tries_left:
+                    raise
+                self._said(file.path)(error.message)
+        raise AssertionError("unreachable")
 
     def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
         """Several pieces as the one file that they are; they themselves stay until it is in place."""
@@ -359,8 +386,11 @@ class Fetching:
             for suffix in notes:
                 orphan.with_suffix(suffix).unlink()
 
+    def _staging_of(self, file: RemoteFile) -> Path:
+        return self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"
+
     def _staging(self, file: RemoteFile) -> Path:
-        staging = self.home.partial / f"{self._stem(file)}.{self.token}{STAGING}"
+        staging = self._staging_of(file)
         with disk_errors(staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
@@ -375,6 +405,17 @@ class Fetching:
             elif path.suffix == PARTIAL:
                 orphans[path.name.split(".", 1)[0]] = path
         return orphans
+
+
+def getter_of(source: Source, net: ApiNet, settings: Settings, hosts: Hosts, stop: threading.Event) -> Getter:
+    """The way for a route's bytes."""
+    getter = bytes_getter(settings, net.traits, hosts, stop)
+    return Linked(getter, partial(source.link, net=net.once())) if isinstance(source, sources.Links) else getter
+
+
+def _members(file: RemoteFile) -> tuple[Packed, ...]:
+    """The members of which it is an excerpt, if it is one."""
+    return file.unpack.members if file.unpack else ()
 
 
 def _notes(fetched: list[Fetched]) -> tuple[Path, ...]:

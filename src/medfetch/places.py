@@ -51,5 +51,8 @@ class Places:
 
 
 def _is_of_a_path(entry: Entry) -> bool:
-    """The others are named when they have come: by their content, or, out of an archive of all, by its members."""
-    return isinstance(entry, Group) or not (entry.dicom or (entry.unpack and entry.unpack.only))
+    """The others are named when they have come: by their content, or by the members that come out of a part of them."""
+    if isinstance(entry, Group):
+        return True
+    in_part = entry.unpack and (entry.unpack.only or entry.unpack.members)
+    return not (entry.dicom or in_part)

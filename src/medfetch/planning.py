@@ -19,11 +19,12 @@ from typing import Any
 
 from medfetch import cache
 from medfetch.cache import Home
+from medfetch.entries import files as files_of
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.patterns import fits
 from medfetch.places import Places
 from medfetch.state import Shard, create_shard
-from medfetch.types import Entry, Group, Recipe, Route, Selection
+from medfetch.types import Entry, Group, Recipe, RemoteFile, Route, Selection
 
 SHARD_FILES = 20_000
 SHARD_BYTES = 20 * 10**9
@@ -116,8 +117,9 @@ def _path_fits(entry: Entry, patterns: tuple[str, ...]) -> bool:
     if isinstance(entry, Group):
         depth = entry.path.count("/") + 1
         patterns = tuple("/".join(pattern.split("/")[:depth]) for pattern in patterns)
-    # Of an archive that is to be unpacked in part its source has chosen the members.
-    elif entry.unpack and entry.unpack.only:
+    unpack = entry.unpack if isinstance(entry, RemoteFile) else None
+    # Of an archive that is to be unpacked in part the members were chosen; or the folder that receives it all is meant.
+    if unpack and (unpack.only or unpack.members or (unpack.into and fits(unpack.into, patterns))):
         return True
     return fits(entry.path, patterns)
 
@@ -153,9 +155,10 @@ def build(
     selection: Selection,
     header: Callable[[], Mapping[str, Any]],
     make_way: Callable[[], None],
+    hint: Callable[[], str | None] = lambda: None,
 ) -> Plan:
-    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed, and
-    ``make_way`` before the plan gets its name.
+    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed, ``make_way``
+    before the plan gets its name, and ``hint`` for advice where nothing matches.
 
     Where another process makes the same plan at the same time, the first one's is taken.
     Raises: UsageProblem where nothing matches; RecipeError for a path that cannot be used; CacheError, DiskFull.
@@ -165,7 +168,7 @@ def build(
         making.mkdir(parents=True)
     try:
         with cache.disk_errors(home.root):
-            content = _write(making, entries, selection, header)
+            content = _write(making, entries, selection, header, hint)
             make_way()
             try:
                 making.rename(home.plans / plan_id)
@@ -183,6 +186,7 @@ def _write(
     entries: Iterable[tuple[str, Entry]],
     selection: Selection,
     header: Callable[[], Mapping[str, Any]],
+    hint: Callable[[], str | None],
 ) -> Mapping[str, Any]:
     """Makes the shards and, last, the header."""
     if selection.facets:
@@ -195,7 +199,8 @@ def _write(
         number += 1
     if not number:
         asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in selection.facets.items())
-        raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint="medfetch info NAME shows what there is")
+        advice = hint() or "medfetch info NAME shows what there is"
+        raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint=advice)
     places.check(_read(folder, number))
     content = {
         **header(),
@@ -239,9 +244,7 @@ class _Cut:
         files = size = 0
         rest, self._waiting = itertools.chain(self._waiting, self._entries), []
         for part, entry in rest:
-            number, length = 1, entry.size or 0
-            if isinstance(entry, Group):
-                number = entry.files or 1
+            number, length = files_of(entry) or 1, entry.size or 0
             if files and (files + number > most_files or size + length > most_bytes):
                 self._waiting = [(part, entry)]
                 return
@@ -258,6 +261,10 @@ class _Cut:
         if isinstance(entry, Group):
             counts.series += 1
             counts.files += entry.files or 0
+        elif entry.unpack and (members := entry.unpack.members):
+            counts.files += len(members)
+            counts.members += len(members)
+            counts.archive_bytes += sum(member.size for member in members)
         else:
             counts.files += 1
             if entry.unpack:
@@ -284,7 +291,10 @@ class _Counts:
     bytes: int = 0
     unknown_sizes: int = 0
     archive_bytes: int = 0
+    """That archives will have when they are unpacked: of members as their directory says, else as many as they have."""
     entries: int = 0
+    members: int = 0
+    """Files that are fetched singly out of archives."""
 
 
 def _check(entry: Entry) -> None:

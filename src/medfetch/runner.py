@@ -30,6 +30,7 @@ from medfetch import (
     durability,
     folders,
     leases,
+    members,
     placing,
     planning,
     receipt,
@@ -50,11 +51,13 @@ from medfetch.errors import (
     Unreachable,
     UsageProblem,
 )
+from medfetch.fetching import getter_of
 from medfetch.hosts import Hosts
 from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
 from medfetch.progress import Display, Event, amount, counted, human
+from medfetch.remote import Way
 from medfetch.shard import ShardJob
 from medfetch.state import Shard
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
@@ -118,18 +121,29 @@ def make_plan(
     closed = {part.name: [way for way in part.routes if way not in routes[part.name]] for part in parts}
     readers = readers_of(recipe, settings)
     cache.prepare(home, readers)
-    entries = _entries(routes, wish, settings, display, unknown)
+    unread: list[RemoteFile] = []
+    entries = _entries(routes, wish, settings, display, unknown, unread)
     try:
         with readers.only():
             return planning.build(
                 home, plan_id, entries, wish.selection,
                 header=lambda: _header(recipe, wish, {part: [*routes[part], *closed[part]] for part in routes}),
-                make_way=lambda: _retire(found, display),
+                make_way=lambda: _retire(found, display), hint=lambda: _whole_only(unread),
             )  # fmt: skip
     except RecipeError as error:
         raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
     finally:
         cache.remove_if_empty(home)
+
+
+def _whole_only(unread: list[RemoteFile]) -> str | None:
+    """What may hold that which nothing matched."""
+    if not unread:
+        return None
+    path, size = unread[0].path, unread[0].size
+    told = f"{path} ({human(size)})" if size is not None else path
+    others = f", and so {len(unread) - 1} more" if len(unread) > 1 else ""
+    return f"{told} can only be had as a whole{others}: --select path={path}"
 
 
 def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> None:
@@ -284,11 +298,12 @@ def now() -> str:
 
 def _entries(
     routes: dict[str, list[Route]], wish: Wish, settings: Settings, display: Display,
-    unknown: Mapping[str, Mapping[str, RemoteFile]],
+    unknown: Mapping[str, Mapping[str, RemoteFile]], unread: list[RemoteFile],
 ) -> Iterator[tuple[str, Entry]]:  # fmt: skip
     """(part, entry) of all parts, each from its first route that answers; those that do not are struck out.
 
-    ``unknown``: what is here of parts of which no source knows anything.
+    ``unknown``: what is here of parts of which no source knows anything; ``unread`` gets the archives that cannot be
+    looked into.
     """
     stop = threading.Event()
     hosts = Hosts(cache.hosts_folder(settings.cache), stop.is_set)
@@ -299,12 +314,12 @@ def _entries(
                 continue
             while True:
                 source = sources.get(ways[0].source)
-                net = ApiNet(settings, source.traits, hosts, stop, _teller(display, part))
+                net = ApiNet(settings, sources.traits(source, ways[0].locator), hosts, stop, _teller(display, part))
+                getter = getter_of(source, net, settings, hosts, stop)
+                way = Way(getter, settings, net.traits.ranges, stop, _teller(display, part))
                 count = 0
                 try:
-                    wanted = folders.inside(wish.selection, ways[0].into)
-                    listed = source.resolve(ways[0].locator, net, wanted) if wanted else iter(())
-                    for entry in folders.put(archives.unpacking(listed, ways[0].unpack), ways[0].into):
+                    for entry in _listed(source, ways[0], wish, net, way, unread):
                         count += 1
                         yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:
@@ -317,6 +332,21 @@ def _entries(
                 break
     finally:
         hosts.close()
+
+
+def _listed(
+    source: sources.Source, route: Route, wish: Wish, net: ApiNet, way: Way, unread: list[RemoteFile]
+) -> Iterator[Entry]:
+    """What a route has of a wish: of zips that are unpacked only the members, where only some are meant."""
+    selection = folders.inside(wish.selection, route.into)
+    if selection and route.unpack:
+        # A source that asks for less does not know what is in the archives that it leaves out.
+        selection = replace(selection, facets={k: v for k, v in selection.facets.items() if k != "path"})
+    found = source.resolve(route.locator, net, selection) if selection else iter(())
+    listed = folders.put(archives.unpacking(found, route.unpack), route.into)
+    if wish.archives != "unpack":
+        return listed
+    return members.expand(listed, wish.selection, way, unread.append)
 
 
 def _as_unit(entry: Entry, archives: str) -> Entry:
@@ -484,9 +514,11 @@ def _lost(made: Plan, ledger: Ledger) -> list[str]:
 def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
     """Raises DiskFull before the first byte where the dataset cannot fit, unpacking counted."""
     parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-    unpacked = sum(part.unpacked or 0 for part in parts)
+    partly = bool(made.header["select"]) or made.header["limit"] is not None
+    # Of archives in part the directories tell; what is published is of all.
+    unpacked = 0 if partly else sum(part.unpacked or 0 for part in parts)
     missing = made.totals["bytes"] - tallies["bytes_done"]
-    if made.totals["unknown_sizes"] and not made.header["select"] and made.header["limit"] is None:
+    if made.totals["unknown_sizes"] and not partly:
         missing = max(missing, sum(part.size or 0 for part in parts) - tallies["bytes_done"])
     # Without a published figure an archive's content is taken to be as large as the archive.
     needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)

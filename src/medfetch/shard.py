@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import leases
+from medfetch import entries, leases
 from medfetch.cache import Home, disk_errors
 from medfetch.config import Settings
 from medfetch.errors import IntegrityError, MedfetchError
@@ -216,8 +216,8 @@ class OpenShard:
         with disk_errors(root):
             for placed, staged_at in rows:
                 move(staged_at, root + placed.path)
-        # An archive counts as one file, however many came out of it.
-        files = sum(isinstance(active.entry, RemoteFile) for active in complete)
+        # Those of groups were counted as they came.
+        files = sum(entries.files(active.entry) or 0 for active in complete if isinstance(active.entry, RemoteFile))
         files += sum(placed.unit in groups for placed, _ in rows)
         self._reporter.emit(Event("moved", files=files))
         for active in complete:

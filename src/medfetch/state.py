@@ -13,7 +13,7 @@ from pathlib import Path
 from medfetch import database, entries
 from medfetch.database import attached, transaction
 from medfetch.ledger import FACTS, Ledger, Placed, placed_of_row
-from medfetch.types import Entry, Group
+from medfetch.types import Entry
 
 TODO, DONE, FAILED = 0, 1, 2
 
@@ -42,10 +42,7 @@ def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
     with database.made(path, SHARD, VERSION) as new:
         new.executemany(
             "INSERT INTO entry (part, key, path, files, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (part, entries.unit(e), e.path, e.files if isinstance(e, Group) else 1, e.size, entries.dump(e))
-                for part, e in rows
-            ),
+            ((part, entries.unit(e), e.path, entries.files(e), e.size, entries.dump(e)) for part, e in rows),
         )
         new.execute(OPEN)
 

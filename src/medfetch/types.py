@@ -17,6 +17,9 @@ class Assurance(StrEnum):
 
     PUBLISHED = "published"
     """They matched a checksum from the host or the recipe."""
+    ARCHIVE_CRC = "archive-crc"
+    """They matched the CRC32 and the size that the directory of their archive gives, of which only a part was fetched:
+    a checksum of the archive, if there is one, could not be compared."""
     SIZE_ONLY = "size-only"
     """Only their length was known beforehand."""
     FIRST_SEEN = "first-seen"
@@ -93,6 +96,8 @@ class Unpacking:
     """A pattern of files or folders."""
     into: str | None = None
     """The folder that receives the members, empty for the dataset's own; None: the one that each archive is in."""
+    volumes: str | None = None
+    """A pattern of the volumes (``.z01`` …) of which the file is the last one, where their names do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,23 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """A file in a zip, as the zip's directory has it."""
+
+    name: str
+    """Its safe path in the folder that receives the members."""
+    at: int
+    """Where its own header begins, counted from the first byte that is fetched."""
+    packed: int
+    """Bytes in the archive, without header."""
+    size: int
+    """Bytes when it is unpacked."""
+    crc32: int
+    method: int
+    """How it is packed (PKWARE APPNOTE 4.4.5)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unpack:
     """What to do with an archive once it is verified."""
 
@@ -158,6 +180,20 @@ class Unpack:
     """The folder that receives the members, relative to the dataset's home; empty is the home itself."""
     only: tuple[tuple[str, ...], ...] = ()
     """Of a zip, which members are wanted: one pattern of each of these has to fit; where there are none, all are."""
+    members: tuple[Packed, ...] = ()
+    """Not the archive is fetched, but an excerpt of it with these members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Which of the bytes under its addresses a file is, if not all."""
+
+    first: int
+    """Where it begins."""
+    of: int
+    """Bytes of the whole."""
+    version: str | None
+    """The validator of the whole (RFC 9110, 13.1.5) under ``urls[0]``; None where its host tells none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +220,7 @@ class RemoteFile:
     credential: str | None = None
     """Name of the secret to send along (see ``credentials.py``); never the secret."""
     pieces: tuple[RemoteFile, ...] = ()
+    excerpt: Excerpt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,3 +213,49 @@ def test_429_is_waited_for(nginx: Nginx, run: Run, home: Path, cache: Path) -> N
     run("get", "mine", MEDFETCH_ENDPOINT_HTTP="", MEDFETCH_BACKOFF="0.1", MEDFETCH_TRIES="20")
     assert tree(cache / "mine" / "current") == expected
     assert any(line.startswith("429 ") for line in nginx.asked())
+
+
+def test_members_of_a_zip_cost_what_they_are(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    content = {f"Task0{task}/{n}.raw": random.Random(f"{task}{n}").randbytes(400_000) for task in "123" for n in "abc"}
+    with zipfile.ZipFile(nginx.root / "all.zip", "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    recipe(home, f'{{path: all.zip, url: "{nginx.address("all.zip")}", unpack: {{into: data}}}}')
+    run("get", "mine", "--select", "path=data/Task02/*", MEDFETCH_ENDPOINT_HTTP="")
+    wanted = {f"data/{name}": hashlib.sha256(data).hexdigest() for name, data in content.items() if "Task02" in name}
+    assert tree(cache / "mine/current") == wanted
+    answers = [line.split(" ", 3) for line in nginx.asked()]
+    assert {status for status, *_ in answers} == {"206"}
+    assert sum(int(sent) for _, sent, *_ in answers) < 3 * 400_000 + 140_000
+
+
+def test_members_of_a_zip_on_a_server_without_ranges(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    (nginx.root / "whole").mkdir(exist_ok=True)
+    with zipfile.ZipFile(nginx.root / "whole" / "all.zip", "w") as archive:
+        archive.writestr("a.raw", random.Random(1).randbytes(3_000_000))
+        archive.writestr("b.raw", b"b")
+    recipe(home, f'{{path: all.zip, url: "{nginx.address("whole/all.zip")}", unpack: true}}')
+    ran = run("get", "mine", "--select", "path=b.raw", code=1, MEDFETCH_ENDPOINT_HTTP="")
+    assert "sends no part of all.zip, only all of it (3.0 MB)" in ran.err
+    assert not (cache / "mine").exists()
+    assert all(int(line.split(" ")[1]) < 3_000_000 for line in nginx.asked())
+
+
+def test_members_of_a_split_zip_behind_a_log_in(nginx: Nginx, run: Run, home: Path, cache: Path) -> None:
+    """As ANHIR's."""
+    if not shutil.which("zip"):
+        pytest.skip("zip is not installed: apt-get install zip")
+    content = {name: put(nginx, f"locked/{name}", 150_000) for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg")}
+    subprocess.run(["zip", "-q", "-s", "200k", "all.zip", *content], cwd=nginx.root / "locked", check=True)
+    volumes = ["all.z01", "all.z02", "all.zip"]
+    pieces = ", ".join(f'{{url: "{nginx.address(f"locked/{name}")}"}}' for name in volumes)
+    recipe(home, f"{{path: images/all.zip, pieces: [{pieces}], auth: basic, unpack: {{into: images}}}}")
+    netrc = home / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login someone password {PASSWORD}\n")
+    netrc.chmod(0o600)
+    expected = {f"images/{name}": hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    run("get", "mine", "--select", "path=images/b.jpg", MEDFETCH_ENDPOINT_HTTP="")
+    assert tree(cache / "mine/current") == {"images/b.jpg": expected["images/b.jpg"]}
+    assert sum(int(line.split(" ")[1]) for line in nginx.asked()) < 150_000 + 140_000
+    run("get", "mine", MEDFETCH_ENDPOINT_HTTP="")
+    assert tree(cache / "mine/current") == expected

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import click
@@ -13,9 +14,11 @@ from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
 from medfetch.errors import AccessRequired
 from medfetch.planning import Plan
-from medfetch.progress import amount, human
+from medfetch.progress import amount, counted, human
 from medfetch.runner import Wish
-from medfetch.types import Recipe
+from medfetch.types import Assurance, Entry, Recipe, RemoteFile
+
+CRC = Assurance.ARCHIVE_CRC.value
 
 
 @click.command("plan")
@@ -44,11 +47,23 @@ def command(
             session.out(content, _text(standing.label(recipe), content))
             if show_entries:
                 for part, entry in made.entries():
-                    known = {"part": part, "path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}
-                    size = human(entry.size) if entry.size is not None else "size unknown"
-                    session.out({"event": "entry", **known}, f"  {entry.path}  {size}")
+                    for content, text in _lines(part, entry):
+                        session.out({"event": "entry", **content}, f"  {text}")
         if refused:
             raise admission.together(refused)
+
+
+def _lines(part: str, entry: Entry) -> Iterator[tuple[dict[str, Any], str]]:
+    """An entry, or each of the members that it is; a member's ``bytes`` are those that it has in the archive."""
+    if isinstance(entry, RemoteFile) and entry.unpack and entry.unpack.members:
+        for member in entry.unpack.members:
+            path = str(PurePosixPath(entry.unpack.into, member.name))
+            known = {"path": path, "bytes": member.packed, "files": 1, "unpacked": member.size, "archive": entry.path}
+            yield {"part": part, **known}, f"{path}  {human(member.packed)}, unpacked {human(member.size)}"
+        return
+    size = human(entry.size) if entry.size is not None else "size unknown"
+    known = {"path": entry.path, "bytes": entry.size, "files": getattr(entry, "files", 1)}
+    yield {"part": part, **known}, f"{entry.path}  {size}"
 
 
 def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
@@ -77,6 +92,8 @@ def _text(label: str, content: dict[str, Any]) -> str:
     lines = [f"{label}: {amount(content)}"]
     for name, counts in content["parts"].items():
         lines.append(f"  {name}: {amount(counts)}; by {', then '.join(counts['routes'])}")
+        if members := counts.get("members"):
+            lines.append(f"    {counted(members, 'file')} out of archives; they prove right by CRC32 ({CRC})")
     if content["not_included"]:
         lines.append(f"  not included: {', '.join(content['not_included'])} (--part NAME)")
     if content["you_pay"]:

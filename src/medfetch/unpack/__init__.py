@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from medfetch.errors import RecipeError
-from medfetch.unpack import tar, zip
+from medfetch.types import Packed
+from medfetch.unpack import excerpt, tar, zip
 from medfetch.unpack.series import Series, extract_series
 from medfetch.unpack.staging import Member, Staging
 
-__all__ = ["Member", "Series", "extract", "extract_series"]
+__all__ = ["Member", "Series", "extract", "extract_excerpt", "extract_series"]
 
 
 def extract(
@@ -47,7 +48,7 @@ def extract(
         MedfetchError: the archive uses a compression that is not supported.
         InterruptedError: ``stop`` answered True.
     """
-    if only and kind != "zip":
+    if only and kind not in ("zip", "split-zip"):
         raise RecipeError(f"cannot unpack a part of {kind!r}", hint="only of a zip")
     space = Staging(pieces, staging, free_bytes, stop, name)
     match kind:
@@ -60,3 +61,19 @@ def extract(
 
             return sevenzip.members(pieces, space)
     raise RecipeError(f"cannot unpack {kind!r}", hint="known kinds of archives: zip, split-zip, tar, 7z")
+
+
+def extract_excerpt(
+    pieces: Sequence[Path],
+    wanted: Sequence[Packed],
+    staging: Path,
+    *,
+    free_bytes: Callable[[], int],
+    stop: Callable[[], bool] = lambda: False,
+    name: str | None = None,
+) -> Iterator[Member]:
+    """Unpacks members of a zip out of an excerpt of it, and compares each with its CRC32.
+
+    Args and Raises: as ``extract``.
+    """
+    return excerpt.members(pieces, Staging(pieces, staging, free_bytes, stop, name), wanted)

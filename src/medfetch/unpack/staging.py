@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,28 +70,14 @@ def guard(archive: str, broken: tuple[type[Exception], ...]) -> Iterator[None]:
         raise IntegrityError(f"{archive}: broken archive: {error or type(error).__name__}") from error
 
 
-class Staging:
-    """The folder that receives one archive's members under numbers, and the account of what was written there."""
+class Names:
+    """Which names the members of one archive get, and where its links point."""
 
-    def __init__(
-        self,
-        pieces: Sequence[Path],
-        folder: Path,
-        free_bytes: Callable[[], int],
-        stop: Callable[[], bool],
-        archive: str | None = None,
-    ) -> None:
-        self.archive = archive or pieces[-1].name
-        self._packed = sum(piece.stat().st_size for piece in pieces)
-        self._folder = folder
-        self._free_bytes = free_bytes
-        self._stop = stop
+    def __init__(self, archive: str) -> None:
+        self.archive = archive
         self._numbers: dict[str, int] = {}
         self._folders: set[str] = set()
         self._links: dict[str, str] = {}
-        self._written = 0
-        self._asked_at = 0
-        self._room = 0
 
     def refusal(self, member: str, reason: str) -> IntegrityError:
         shown = repr(member if len(member) <= 200 else member[:200] + "…")
@@ -115,6 +101,59 @@ class Staging:
         self._folders |= parents
         self._numbers[name] = len(self._numbers)
         return name
+
+    def link(self, raw: str, target: str, *, symbolic: bool) -> str:
+        """Notes a link, for ``targets``; the name that it points to.
+
+        Raises: IntegrityError if it points out of the archive.
+        """
+        name = self.claim(raw)
+        parts = name.split("/")[:-1] if symbolic else []
+        if target.startswith("/") or "\\" in target or "\0" in target:
+            raise self.refusal(raw, "is a link out of the archive")
+        for part in target.split("/"):
+            if part == "..":
+                if not parts:
+                    raise self.refusal(raw, "is a link out of the archive")
+                parts.pop()
+            elif part not in ("", "."):
+                parts.append(part)
+        self._links[name] = "/".join(parts)
+        return self._links[name]
+
+    def targets(self, files: Container[str]) -> Iterator[tuple[str, str]]:
+        """Each link with the one of ``files`` that it leads to in the end.
+
+        Raises: IntegrityError for a link to anything else.
+        """
+        for name in self._links:
+            target, steps = name, 0
+            while target in self._links and steps <= len(self._links):
+                target, steps = self._links[target], steps + 1
+            if target in self._links or target not in files:
+                raise self.refusal(name, f"is a link to {target!r}, which is no file of the archive")
+            yield name, target
+
+
+class Staging(Names):
+    """The folder that receives one archive's members under numbers, and the account of what was written there."""
+
+    def __init__(
+        self,
+        pieces: Sequence[Path],
+        folder: Path,
+        free_bytes: Callable[[], int],
+        stop: Callable[[], bool],
+        archive: str | None = None,
+    ) -> None:
+        super().__init__(archive or pieces[-1].name)
+        self._packed = sum(piece.stat().st_size for piece in pieces)
+        self._folder = folder
+        self._free_bytes = free_bytes
+        self._stop = stop
+        self._written = 0
+        self._asked_at = 0
+        self._room = 0
 
     def expect(self, more: int) -> None:
         """Refuses before they are written ``more`` bytes that would be absurd or would not fit."""
@@ -151,35 +190,12 @@ class Staging:
         finally:
             sink.close()
 
-    def link(self, raw: str, target: str, *, symbolic: bool) -> None:
-        """Notes a link: ``links`` makes it a copy of the member it points to.
-
-        Raises: IntegrityError if it points out of the archive.
-        """
-        name = self.claim(raw)
-        parts = name.split("/")[:-1] if symbolic else []
-        if target.startswith("/") or "\\" in target or "\0" in target:
-            raise self.refusal(raw, "is a link out of the archive")
-        for part in target.split("/"):
-            if part == "..":
-                if not parts:
-                    raise self.refusal(raw, "is a link out of the archive")
-                parts.pop()
-            elif part not in ("", "."):
-                parts.append(part)
-        self._links[name] = "/".join(parts)
-
     def links(self) -> Iterator[Member]:
         """The links, as copies; call it when every other member is stored.
 
         Raises: IntegrityError for a link to anything but a file of the archive.
         """
-        for name in self._links:
-            target, steps = name, 0
-            while target in self._links and steps <= len(self._links):
-                target, steps = self._links[target], steps + 1
-            if target in self._links or target not in self._numbers:
-                raise self.refusal(name, f"is a link to {target!r}, which is no file of the archive")
+        for name, target in self.targets(self._numbers):
             path = self.staged(target)
             with open(path, "rb") as file:
                 yield self.store(name, blocks(file), path.stat().st_size)

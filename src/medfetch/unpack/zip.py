@@ -12,20 +12,29 @@ import struct
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from medfetch.checksum import BLOCK
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.patterns import fits
-from medfetch.unpack.pieces import open_pieces, starts_of
-from medfetch.unpack.staging import Member, Staging, blocks, guard
+from medfetch.types import Packed
+from medfetch.unpack.pieces import NONE, Patch, open_pieces, starts_of
+from medfetch.unpack.staging import Member, Names, Staging, blocks, guard
 
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, IndexError)
 LONGEST_TARGET = 4096
 """Bytes of a symbolic link's target (PATH_MAX)."""
+DEFLATE64 = 9
+"""What Windows packs large files with (APPNOTE 4.4.5); zipfile does not know it."""
+PACKED_AT_ONCE = 64 << 10
+"""Bytes that are unpacked at once: a thousand times as many may come out."""
+_HEADER = 30
+"""Bytes of a member's own header, without its name and extra fields (4.3.7)."""
 _END, _LOCATOR, _END64 = 22, 20, 56
 """Bytes of the records at the end."""
 _LONGEST_COMMENT = 65535
@@ -41,24 +50,87 @@ def members(pieces: Sequence[Path], staging: Staging, only: Sequence[Sequence[st
         staging.expect(sum(info.file_size for info in files))
         for info, name in claimed:
             if name is not None:
-                with archive.open(info) as source:
-                    yield staging.store(name, blocks(source), info.file_size)
+                yield staging.store(name, _content(archive, info), info.file_size)
         yield from staging.links()
+
+
+def unpacked(file: IO[bytes], member: Packed) -> Iterator[bytes]:
+    """The content of a member, block by block; its CRC32 is for the caller to compare.
+
+    Raises: what zipfile raises.
+    """
+    file.seek(member.at)
+    header = file.read(_HEADER)
+    if len(header) < _HEADER or not header.startswith(b"PK\3\4"):
+        raise zipfile.BadZipFile(f"{member.name} does not begin where the directory says")
+    file.seek(sum(struct.unpack_from("<HH", header, 26)), io.SEEK_CUR)
+    if member.method == DEFLATE64:
+        yield from _inflated64(file, member.packed)
+        return
+    info = zipfile.ZipInfo(member.name)
+    info.compress_type, info.compress_size, info.file_size = member.method, member.packed, member.size
+    with zipfile.ZipExtFile(file, "r", info) as source:
+        yield from iter(lambda: source.read(BLOCK), b"")
+
+
+def _inflated64(file: IO[bytes], packed: int) -> Iterator[bytes]:
+    from inflate64 import Inflater
+
+    inflater = Inflater()
+    while packed and not inflater.eof:
+        block = file.read(min(packed, PACKED_AT_ONCE))
+        if not block:
+            raise EOFError
+        packed -= len(block)
+        yield inflater.inflate(block)
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    if info.compress_type != DEFLATE64:
+        with archive.open(info) as source:
+            yield from blocks(source)
+        return
+    assert archive.fp is not None
+    value = 0
+    for block in unpacked(archive.fp, packed(info, info.filename)):
+        value = zlib.crc32(block, value)
+        yield block
+    if value != info.CRC:
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")
+
+
+def packed(info: zipfile.ZipInfo, name: str) -> Packed:
+    """A member that gets that name, where it is in its archive."""
+    at, (size, crc) = info.header_offset, (info.file_size, info.CRC)
+    return Packed(name, at, info.compress_size, size, crc, info.compress_type)
+
+
+def unix_type(info: zipfile.ZipInfo) -> int:
+    """The kind of file (``stat``); 0 where it is not told."""
+    return stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
 
 
 def _claim(archive: zipfile.ZipFile, info: zipfile.ZipInfo, staging: Staging) -> str | None:
     """The safe name of a regular file; None for a link, which is noted. Raises: IntegrityError for anything else."""
-    # zipfile cuts a name at its first NUL; the name as it stands is what has to be judged
-    raw = info.orig_filename
-    unix_type = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
-    if unix_type == stat.S_IFLNK:
-        if info.file_size > LONGEST_TARGET:
-            raise staging.refusal(raw, "is a link with an impossibly long target")
-        staging.link(raw, archive.read(info).decode("utf-8", "replace"), symbolic=True)
+    if unix_type(info) == stat.S_IFLNK:
+        link(archive, info, staging)
         return None
-    if unix_type not in (0, stat.S_IFREG):
-        raise staging.refusal(raw, "is neither a file nor a folder")
-    return staging.claim(raw)
+    return claim(info, staging)
+
+
+def claim(info: zipfile.ZipInfo, names: Names) -> str:
+    """The safe name of a regular file. Raises: IntegrityError for anything else."""
+    # zipfile cuts a name at its first NUL; the name as it stands is what has to be judged
+    if unix_type(info) not in (0, stat.S_IFREG):
+        raise names.refusal(info.orig_filename, "is neither a file nor a folder")
+    return names.claim(info.orig_filename)
+
+
+def link(archive: zipfile.ZipFile, info: zipfile.ZipInfo, names: Names) -> str:
+    """Notes a link; the name that it points to. Raises: IntegrityError."""
+    if info.file_size > LONGEST_TARGET:
+        raise names.refusal(info.orig_filename, "is a link with an impossibly long target")
+    return names.link(info.orig_filename, archive.read(info).decode("utf-8", "replace"), symbolic=True)
 
 
 @contextmanager
@@ -68,14 +140,20 @@ def open_zip(pieces: Sequence[Path], name: str) -> Iterator[zipfile.ZipFile]:
     ``name`` is what errors call it.
     Raises: what zipfile raises; IntegrityError if it is encrypted; MedfetchError for a compression zipfile cannot read.
     """
-    starts = starts_of(pieces)
-    with open_pieces(pieces) as file:
+    with read_zip(starts_of(pieces), partial(open_pieces, pieces), name) as archive:
+        yield archive
+
+
+@contextmanager
+def read_zip(starts: Sequence[int], opened: Callable[[Patch], IO[bytes]], name: str) -> Iterator[zipfile.ZipFile]:
+    """Likewise over whatever ``opened`` opens; ``starts``: where its pieces begin, and where the last one ends."""
+    with opened(NONE) as file:
         end = _find_end(file)
-    if end.volume and end.volume + 1 != len(pieces):
-        raise zipfile.BadZipFile(f"it has {end.volume + 1} volumes, and {len(pieces)} are here")
-    patch = end.as_one_volume(starts) if end.volume else None
+    if end.volume and end.volume + 2 != len(starts):
+        raise zipfile.BadZipFile(f"it has {end.volume + 1} volumes, and {len(starts) - 1} are here")
+    patch = end.as_one_volume(starts) if end.volume else NONE
     try:
-        with open_pieces(pieces, patch) as file, zipfile.ZipFile(file) as archive:
+        with opened(patch) as file, zipfile.ZipFile(file) as archive:
             if end.volume:
                 _count_from_first_volume(archive, starts)
             # zipfile believes the directory's length, and would silently lose members of a damaged one
