@@ -21,9 +21,8 @@ from medfetch.runner import Wish
 from medfetch.sandbox.child import ITSELF, show
 from medfetch.types import Group, Mailed, Part, Recipe, Route, Selection
 
-SERIES = 2
-"""Of a part of the archives' index, which the sandbox has whole: terabytes of it."""
 INDEXED = ("idc", "tcia")
+"""Sources of the archives' index, which the sandbox has whole, terabytes of it: of each part it names some series."""
 WORD = ("terms", "payment", "account", "training", "application", "approval", "join", "token")
 """Kinds of steps for which a person's word stands, where they bring no secret."""
 
@@ -50,30 +49,37 @@ class Rehearsed:
     """What did not go as it should; empty where all did."""
 
 
-def shown(recipe: Recipe, settings: Settings) -> Recipe:
-    """A recipe as the sandbox has it: with the sizes, checksums and commits of what it serves in place of the real ones.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A recipe as the sandbox has it."""
 
-    The recipe itself, where no sandbox is running or the sandbox decides what there is (``kaggle:sandbox/few``).
+    recipe: Recipe
+    """With the sizes, checksums and commits of what the sandbox serves in place of the real ones."""
+    links: tuple[Mailed, ...] = ()
+    """Those that would come by mail."""
+    series: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By part that is in the archives' index, the UIDs of some small series of it."""
+
+
+def stage(recipe: Recipe, settings: Settings) -> Stage:
+    """Has the sandbox serve what a recipe wants.
+
+    Nothing is done where no sandbox is running, or where it decides what there is (``kaggle:sandbox/few``).
     Raises: MedfetchError where the sandbox does not do it.
     """
-    return _shown(recipe, settings)[0]
-
-
-def _shown(recipe: Recipe, settings: Settings) -> tuple[Recipe, tuple[Mailed, ...]]:
-    """Likewise; and the links that would come by mail."""
     address = settings.endpoints.get(ITSELF)
     if not settings.sandbox or address is None or recipe.name == recipe.origin:
-        return recipe, ()
+        return Stage(recipe)
     asked = [{"routes": [_told(recipe, route) for route in part.routes]} for part in recipe.parts]
     answer = show(address, {"id": recipe.id, "parts": asked})
-    parts = tuple(
-        replace(
-            part, size=None, unpacked=None,
-            routes=tuple(_pinned(route, own) for route, own in zip(part.routes, told["routes"], strict=True)),
-        )
-        for part, told in zip(recipe.parts, answer["parts"], strict=True)
+    pairs = list(zip(recipe.parts, answer["parts"], strict=True))
+    parts = (
+        # Published sizes of a part are those of the real one.
+        replace(part, size=None, unpacked=None, routes=tuple(map(_pinned, part.routes, told["routes"])))
+        for part, told in pairs
     )
-    return replace(recipe, parts=parts), mail.read("\n".join(answer["links"]))
+    series = {part.name: tuple(told["series"]) for part, told in pairs if "series" in told}
+    return Stage(replace(recipe, parts=tuple(parts)), mail.read("\n".join(answer["links"])), series)
 
 
 def _told(recipe: Recipe, route: Route) -> dict[str, Any]:
@@ -95,16 +101,14 @@ def rehearse(recipe: Recipe, settings: Settings, *, all_parts: bool = False) -> 
     """
     parts = recipe.parts if all_parts else tuple(requirements.chosen(recipe))
     programmed = [part for part in parts if not _by_hand(part)]
-    tried = _Tried()
-    step = ""
+    tried, step = _Tried(), ""
     if len(programmed) < len(parts) or not parts:
         step = tried.refused(recipe, [part for part in parts if _by_hand(part)], settings)
-    here, links = tried.catching(lambda: _shown(recipe, settings)) or (recipe, ())
-    known = {part.name: part for part in here.parts}
-    _declare(here, settings)
+    staged = tried.catching(lambda: stage(recipe, settings)) or Stage(recipe)
+    _declare(staged.recipe, settings)
     for source, names in _ways(programmed).items():
-        own = replace(settings, cache=settings.cache / source, links=links)
-        tried.fetched(here, source, [known[name] for name in names], own)
+        own = replace(settings, cache=settings.cache / source, links=staged.links)
+        tried.fetched(staged, source, names, own)
     tried.compare()
     code = tried.code or (3 if step else 0)
     return Rehearsed(
@@ -155,34 +159,33 @@ class _Tried:
         except MedfetchError as error:
             self.code = self.code or error.exit_code
             steps = getattr(error, "steps", [])
-            first = f": {steps[0]['do']} ({steps[0]['state']}: {steps[0].get('said', '')})" if steps else ""
+            first = f": {steps[0]['do']} ({steps[0].get('state', 'unknown')})" if steps else ""
             self.problems.append(f"{error.message}{first}")
             return None
 
     def refused(self, recipe: Recipe, parts: Sequence[Part], settings: Settings) -> str:
         """The next step for whoever wants what no program fetches."""
         try:
-            runner.make_plan(recipe, Wish(parts=tuple(part.name for part in parts)), settings, _Quiet())
+            runner.get(recipe, Wish(parts=tuple(part.name for part in parts)), settings, _Quiet())
         except AccessRequired as error:
             if error.steps:
-                step = error.steps[0]
-                return f"{step['do']} {step['at'] or ''}".strip()
+                return f"{error.steps[0]['do']} {error.steps[0]['at'] or ''}".strip()
             return error.hint or error.message
         except MedfetchError as error:
-            self.code = error.exit_code
             self.problems.append(error.message)
-            return ""
-        self.problems.append("no program fetches it, and nobody is told so")
+        else:
+            self.problems.append("no program fetches it, and nobody is told so")
+        self.code = self.code or 1
         return ""
 
-    def fetched(self, recipe: Recipe, source: str, parts: Sequence[Part], settings: Settings) -> None:
-        """Some parts by one of their sources; those that are in the archives' index one by one, a little of each."""
+    def fetched(self, staged: Stage, source: str, parts: Sequence[str], settings: Settings) -> None:
+        """Some parts by one of their sources; of those that are in the archives' index a little."""
         if source not in INDEXED:
-            self.catching(lambda: self._get(recipe, Wish(Selection(), _names(parts), source), settings))
+            self.catching(lambda: self._get(staged.recipe, Wish(Selection(), tuple(parts), source), settings))
             return
-        for part in parts:
-            some = Selection(limit=SERIES)
-            self.catching(lambda part=part: self._get(recipe, Wish(some, (part.name,), source), settings))
+        series = tuple(uid for part in parts for uid in staged.series[part])
+        some = Selection({"series": series})
+        self.catching(lambda: self._get(staged.recipe, Wish(some, tuple(parts), source), settings))
 
     def _get(self, recipe: Recipe, wish: Wish, settings: Settings) -> None:
         made = runner.make_plan(recipe, wish, settings, _Quiet())
@@ -199,15 +202,11 @@ class _Tried:
     def compare(self) -> None:
         """Routes of one part mean the same content, down to the paths."""
         for part, trees in self.trees.items():
-            whole = [(source, tree) for source, tree in trees.items() if source not in INDEXED]
-            for source, tree in whole[1:]:
-                if odd := sorted(whole[0][1] ^ tree):
-                    self.problems.append(f"{part}: {whole[0][0]} and {source} differ in {', '.join(odd[:3])}")
+            (first, expected), *others = trees.items()
+            for source, tree in others:
+                if odd := sorted(expected ^ tree):
+                    self.problems.append(f"{part}: {first} and {source} differ in {', '.join(odd[:3])}")
                     self.code = self.code or 2
-
-
-def _names(parts: Sequence[Part]) -> tuple[str, ...]:
-    return tuple(part.name for part in parts)
 
 
 def _places(made: Plan) -> dict[str, frozenset[str]]:

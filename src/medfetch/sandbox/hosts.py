@@ -122,7 +122,7 @@ COMMONS = "sandbox.example"
 
 class Hosts:
     def __init__(self, cap: int | None, faults: Faults, record: Callable[[], Record]) -> None:
-        archive = opened(cap)
+        self.archive = archive = opened(cap)
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()

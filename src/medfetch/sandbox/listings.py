@@ -7,7 +7,7 @@ route's words are others here: commits, of which nobody can choose the digits.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,12 +20,38 @@ Route = Mapping[str, Any]
 Files = Mapping[str, bytes]
 OF_A_PART = ("path", "files", "unpack", "into", "table", "prefix", "opened_by", "subdatasets")
 """A route's words that are about a part, not about the dataset at its host."""
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "idc": {
+        "collection": "collection_id", "source_doi": "source_DOI", "series": "SeriesInstanceUID",
+        "patient": "PatientID", "study": "StudyInstanceUID", "modality": "Modality", "body_part": "BodyPartExamined",
+    },
+    "tcia": {
+        "series": "SeriesInstanceUID", "modality": "Modality", "body_part": "BodyPartExamined", "patient": "PatientID",
+    },
+}  # fmt: skip
+"""Columns of the index by the words of the routes to the archives."""
 ANNEXED = (".nii.gz", ".nii", ".mgz", ".mnc", ".gz", ".zip", ".tiff", ".mp4")
 
 
 def dataset(route: Route) -> str:
     """A name for what a host has under one roof."""
     return json.dumps({name: value for name, value in route.items() if name not in OF_A_PART}, sort_keys=True)
+
+
+def conditions(routes: Sequence[Route]) -> list[tuple[str, list[str]]]:
+    """What the index has of the series that all of a part's routes to the archives mean: values by column."""
+    found: list[tuple[str, list[str]]] = []
+    for route in (route for route in routes if route["source"] in COLUMNS):
+        for word, column in COLUMNS[route["source"]].items():
+            if word in route:
+                found.append((column, several(route[word])))
+        if route["source"] == "tcia" and "collection" in route:
+            names = [each.replace("-", "_").replace(" ", "_") for each in several(route["collection"])]
+            found.append(("collection_id", names))
+        result = route.get("analysis_result", "any" if {"source_doi", "series"} & set(route) else "none")
+        if route["source"] == "idc" and result != "any":
+            found.append(("analysis_result_id", [] if result == "none" else [result]))
+    return found
 
 
 def beginning(route: Route) -> tuple[str, str, str]:

@@ -25,6 +25,8 @@ LEAST, MOST = 1_000, 100_000
 UNKNOWN = 2_000
 """Bytes of a file whose size is not published."""
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
+SERIES = 2
+"""Told of a part; all of them would be terabytes."""
 MAILED = "links.sandbox.example"
 """The host that mailed links lead to."""
 
@@ -43,8 +45,8 @@ class Rehearsal:
         """Serves what a recipe wants: ``{"parts": [{"routes": [{"source": …, its own words, "unpack": [{"path": …}],
         "opened_by": [kinds of secrets]}]}]}``.
 
-        Returns the same with the pins that hold here, and ``links``, those that would come by mail. ``here`` is the
-        sandbox's own address.
+        Returns the same with the pins that hold here, and ``links``, those that would come by mail; and of parts that
+        are in the archives' index the UIDs of some small ``series``. ``here`` is the sandbox's own address.
         """
         with self._lock:
             key = json.dumps([recipe, here], sort_keys=True)
@@ -56,6 +58,8 @@ class Rehearsal:
         links: list[str] = []
         parts = [{**part, "routes": [dict(route) for route in part["routes"]]} for part in recipe["parts"]]
         for part in parts:
+            if conditions := listings.conditions(part["routes"]):
+                part["series"] = self._hosts.archive.smallest(conditions, SERIES)
             content: dict[str, bytes] = {}
             for route in part["routes"]:
                 if "files" in route:
