@@ -58,8 +58,13 @@ def steps(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
 
 
 def of_all_ways(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
-    """The steps for a recipe's parts by whichever of their routes, each once."""
-    return steps(recipe, [replace(part, routes=(way,)) for part in parts for way in part.routes])
+    """The steps for a recipe's parts by whichever of their routes, each once.
+
+    Also those of each by itself: terms that no step speaks of are a step of one part where another part's step does.
+    """
+    ways = [replace(part, routes=(way,)) for part in parts for way in part.routes]
+    alone = [step for way in ways for step in steps(recipe, [way])]
+    return list({step.name: step for step in (*steps(recipe, ways), *alone)}.values())
 
 
 def terms_at(recipe: Recipe, step: Requirement) -> str | None:

@@ -261,7 +261,8 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
                 f"{name!r} is taken when the links are given: nobody's word stands for that",
                 hint=f"medfetch get {recipe.id} --links FILE",
             )
-    first = requirements.steps(recipe, recipe.parts)
+    parts = [recipe.parts, *((part,) for part in recipe.parts)]
+    first = {step.name: step for some in parts for step in requirements.steps(recipe, some)}.values()
     return [known[name] for name in names] or [step for step in first if step.kind == "terms"]
 
 

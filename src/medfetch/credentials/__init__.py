@@ -36,7 +36,7 @@ from medfetch.credentials.kinds import (
     RefreshToken,
     Secret,
     Token,
-    from_json,
+    made_up,
     sound,
 )
 from medfetch.errors import UsageProblem
@@ -112,8 +112,8 @@ def _found(name: str, settings: Settings) -> Found | None:
     kind, host = checked(name)
     if settings.sandbox:
         # A person's own secrets are for the real hosts; there is nothing to keep out of texts here.
-        made_up = settings.made_up.get(kind)
-        return Found(from_json(kind, made_up), "the sandbox") if made_up else None
+        content = settings.made_up.get(kind)
+        return Found(made_up(kind, content), "the sandbox") if content else None
     found = KINDS[kind](host, settings)
     if kind not in KEEPERS:
         found = found or own_file.look(name, settings) or command.look(name, settings)

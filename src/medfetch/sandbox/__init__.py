@@ -42,6 +42,7 @@ from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Tally
 from medfetch.sandbox.redivis import Redivis
+from medfetch.sandbox.rehearsal import Rehearsal
 from medfetch.sandbox.s3 import Store
 from medfetch.sandbox.server import Server
 from medfetch.sandbox.synapse import Synapse
@@ -78,6 +79,7 @@ class Sandbox:
         # DICOM elements have even lengths, and so have files made of them.
         cap = max_instance_bytes and max_instance_bytes & ~1
         self._hosts = Hosts(cap, self._faults, lambda: self._server.record)
+        self._hosts.show = Rehearsal(self._hosts).show
         try:
             self._server = Server(port, self._hosts, self._faults, rate, latency)
         except OSError as error:
@@ -104,9 +106,14 @@ class Sandbox:
         return self._server.port
 
     @property
+    def address(self) -> str:
+        """Its own, where it can be told what to have."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def endpoints(self) -> dict[str, str]:
         """Base addresses by the names that the sources give their endpoints."""
-        return {name: f"http://127.0.0.1:{self.port}/{path}" for name, path in ENDPOINTS.items()}
+        return {name: f"{self.address}/{path}" for name, path in ENDPOINTS.items()}
 
     @property
     def made_up(self) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ import signal
 import sys
 
 from medfetch.sandbox import Sandbox
+from medfetch.sandbox.child import ITSELF
 
 
 def main() -> None:
@@ -25,7 +26,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Sandbox(**vars(options)) as box:
         box.show_examples()
-        sys.stdout.write(json.dumps({"port": box.port, "endpoints": box.endpoints, "made_up": box.made_up}) + "\n")
+        endpoints = {**box.endpoints, ITSELF: box.address}
+        sys.stdout.write(json.dumps({"port": box.port, "endpoints": endpoints, "made_up": box.made_up}) + "\n")
         sys.stdout.flush()
         sys.stdin.buffer.read()
 

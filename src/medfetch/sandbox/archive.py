@@ -6,7 +6,7 @@ It must not know HTTP, nor how an instance's bytes are made.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -85,6 +85,24 @@ class Archive:
         )
         return [_series(row) for row in rows]
 
+    def smallest(self, conditions: Sequence[tuple[str, Sequence[str]]], count: int) -> list[str]:
+        """SeriesInstanceUIDs of so many current series with the fewest instances, of those whose columns have one of
+        these values; no values: nothing."""
+        clauses, values = ["true"], {}
+        for number, (column, wanted) in enumerate(conditions):
+            if wanted:
+                clauses.append(f"list_contains($v{number}, lower({column}))")
+                values[f"v{number}"] = [each.lower() for each in wanted]
+            else:
+                clauses.append(f"{column} IS NULL")
+        rows = self._ask(
+            f"SELECT SeriesInstanceUID FROM read_parquet($index) WHERE {' AND '.join(clauses)}"
+            f" ORDER BY instanceCount, SeriesInstanceUID LIMIT {count}",
+            "index",
+            **values,
+        )
+        return [uid for (uid,) in rows]
+
     def uuids(self, bucket: str, prefix: str, after: str) -> Iterator[str]:
         """UUIDs of the current series in a bucket that begin with ``prefix``, from ``after`` on, in order."""
         while True:
@@ -150,7 +168,7 @@ class Archive:
             self._kept.setdefault(series.uid, series)
         return self._kept.get(key)
 
-    def _ask(self, sql: str, *files: str, **values: str) -> list[tuple[Any, ...]]:
+    def _ask(self, sql: str, *files: str, **values: str | list[str]) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, {name: self._files[name] for name in files} | values).fetchall()
 

@@ -1,16 +1,22 @@
-"""The sandbox as a child process, for a run that rehearses: it ends when its parent does."""
+"""The sandbox as a child process, for a run that rehearses: it ends when its parent does. And what it is told."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
 from medfetch import config
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError
+
+ITSELF = "sandbox"
+"""The name that its own address has among the endpoints."""
 
 
 @contextmanager
@@ -33,3 +39,20 @@ def sandboxed(settings: Settings) -> Iterator[Settings]:
         finally:
             process.stdin.close()
             process.terminate()
+
+
+def show(address: str, recipe: Mapping[str, Any]) -> Any:
+    """Has the sandbox at an address serve what a recipe wants; what it answers (``sandbox.rehearsal``).
+
+    Raises: MedfetchError where it cannot.
+    """
+    with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as connection:
+        try:
+            connection.request("POST", "/__recipes", json.dumps(recipe))
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise MedfetchError(f"the sandbox does not answer: {error}") from error
+    if answer.status != 200:
+        raise MedfetchError(f"the sandbox cannot serve what the recipe wants: {content.decode().strip()}")
+    return json.loads(content)

@@ -33,13 +33,15 @@ class Figshare(Signing[Content]):
         self._articles: dict[int, list[list[dict[str, Any]]]] = {}
         self._files: dict[int, Content] = {}
 
-    def publish(self, article: int, files: Mapping[str, bytes | str]) -> int:
-        """Has a further version of an article, whose number it returns; a text in place of bytes is a link."""
+    def publish(self, article: int, files: Mapping[str, bytes | str], version: int | None = None) -> int:
+        """Has a further version of an article, or the one of that number, which it returns; a text in place of bytes
+        is a link."""
         versions = self._articles.setdefault(article, [])
-        versions.append(
-            [self._row(f"{article}.{len(versions) + 1}/{name}", name, what) for name, what in files.items()]
-        )
-        return len(versions)
+        number = version or len(versions) + 1
+        rows = [self._row(f"{article}.{number}/{name}", name, what) for name, what in files.items()]
+        versions += [rows] * (number - len(versions))
+        versions[number - 1] = rows
+        return number
 
     def _row(self, whole: str, name: str, what: bytes | str) -> dict[str, Any]:
         key = number_of(whole)

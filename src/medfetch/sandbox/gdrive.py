@@ -43,6 +43,10 @@ PRIVATE = (
 )
 
 
+Entries = Mapping[str, "bytes | Entries"]
+"""Files and folders by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     name: str
@@ -67,9 +71,10 @@ class Drive:
         self._files[key] = _File(name, Content.of(data), state)
         return key
 
-    def folder(self, entries: Mapping[str, bytes | Mapping[str, bytes]], documents: tuple[str, ...] = ()) -> str:
-        """Shares a folder with files and folders of files; its id. ``documents``: Google's own, without bytes."""
-        key = _key(f"folder {sorted(entries)}{len(self._folders)}")
+    def folder(self, entries: Entries, documents: tuple[str, ...] = (), key: str | None = None) -> str:
+        """Shares a folder with files and folders of files, which takes the place of one with the same id; its id.
+        ``documents``: Google's own, without bytes."""
+        key = key or _key(f"folder {sorted(entries)}{len(self._folders)}")
         rows = self._folders[key] = []
         for name, inside in entries.items():
             if isinstance(inside, bytes):
@@ -79,7 +84,7 @@ class Drive:
         rows += [(f"https://docs.google.com/document/d/{_key(name)}/edit?usp=drive_web", name) for name in documents]
         return key
 
-    def _named(self, name: str, entries: Mapping[str, bytes]) -> str:
+    def _named(self, name: str, entries: Entries) -> str:
         key = self.folder(entries)
         self._names[key] = name
         return key

@@ -25,7 +25,7 @@ It must not know sockets.
     /http/<host>/<path>                      any other host; git repositories, too
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
-    /__stats    GET the counts
+    /__stats    GET the counts                            /__recipes POST one, to have what it wants (``rehearsal``)
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from medfetch.sandbox import (
     box,
     common,
     dropbox,
+    gcs,
     gdrive,
     github,
     grand_challenge,
@@ -59,7 +61,6 @@ from medfetch.sandbox.datacite import DataCite
 from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.figshare import Figshare
-from medfetch.sandbox.gcs import Gcs
 from medfetch.sandbox.gen3 import Gen3
 from medfetch.sandbox.git import Git
 from medfetch.sandbox.grand_challenge import GrandChallenge
@@ -73,6 +74,7 @@ from medfetch.sandbox.osf import Osf
 from medfetch.sandbox.physionet import PhysioNet
 from medfetch.sandbox.record import Entry, Record
 from medfetch.sandbox.s3 import Store
+from medfetch.sandbox.sigv4 import Account
 from medfetch.sandbox.synapse import Synapse
 from medfetch.sandbox.zenodo import Zenodo
 
@@ -90,8 +92,14 @@ ENDPOINTS = {
     "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav", "ftp": "ftp", "torrent": "http",
 }  # fmt: skip
 """Where each of the sources' endpoints is answered."""
+AMAZON = Account("AKIASANDBOX", "sandbox-secret-key")
+"""The account at AWS that a rehearsal has."""
 MADE_UP = {
+    "aws": {"id": AMAZON.id, "secret": AMAZON.secret},
+    "aws-payer": {"id": AMAZON.id, "secret": AMAZON.secret},
     "dataverse": {"token": common.TOKEN},
+    "gcp": {"token": gcs.TOKEN},
+    "gcp-payer": {"token": gcs.TOKEN, "project": gcs.PROJECT},
     "github": {"token": github.TOKEN},
     "grand-challenge": {"token": grand_challenge.TOKEN},
     "hf": {"token": hf.TOKEN},
@@ -114,7 +122,7 @@ COMMONS = "sandbox.example"
 
 class Hosts:
     def __init__(self, cap: int | None, faults: Faults, record: Callable[[], Record]) -> None:
-        archive = opened(cap)
+        self.archive = archive = opened(cap)
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
@@ -141,7 +149,9 @@ class Hosts:
         self.openneuro = OpenNeuro(self.shelf)
         self.physionet = PhysioNet(self.shelf)
         self.s3 = Store(archive, self.shelf, google=False)
-        self.gcs = Gcs(self.shelf)
+        self.gcs = gcs.Gcs(self.shelf)
+        self.show: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
+        """Has what a recipe wants, which takes all of these hosts."""
         self._faults = faults
         self._record = record
         nlst = Nbia(archive, nlst=True, carts=self.nbia.carts)
@@ -206,11 +216,13 @@ class Hosts:
                 case ("POST", "/__carts"):
                     self.nbia.carts.update({name: tuple(uids) for name, uids in json.loads(request.body).items()})
                     return text("")
+                case ("POST", "/__recipes") if self.show:
+                    return as_json(self.show(json.loads(request.body), common.here(request)))
                 case ("GET", "/__log"):
                     return as_json([_shown(entry) for entry in self._record().log()])
                 case ("GET", "/__stats"):
                     return as_json(asdict(self._record().tally()))
-        except (TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             return text(f"{error}\n", 400)
         return text(f"{request.method} {request.path} is not known here\n", 404)
 

@@ -22,11 +22,13 @@ class Mendeley:
         self._datasets: dict[str, list[Mapping[str, Content]]] = {}
         self.page = 1000
 
-    def publish(self, dataset: str, files: Mapping[str, bytes]) -> int:
-        """Has a further version of a dataset, whose number it returns."""
+    def publish(self, dataset: str, files: Mapping[str, bytes], version: int | None = None) -> int:
+        """Has a further version of a dataset, or the one of that number, which it returns."""
         versions = self._datasets.setdefault(dataset, [])
-        versions.append(contents(files))
-        return len(versions)
+        number = version or len(versions) + 1
+        versions += [contents(files)] * (number - len(versions))
+        versions[number - 1] = contents(files)
+        return number
 
     def answer(self, request: Request, path: str) -> Answer:
         if not request.header("user-agent"):
