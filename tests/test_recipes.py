@@ -36,11 +36,11 @@ def ask(query: str) -> list[tuple[Any, ...]]:
 
 
 def counted(locators: list[dict[str, Any]]) -> tuple[int, int, int, int]:
-    """Series, instances, bytes and people of several IDC routes together."""
+    """Series, instances, bytes and people of several IDC routes together (a phantom's series bears no one's id)."""
     condition = " OR ".join(f"({where(locator)})" for locator in locators)
     [row] = ask(
         "SELECT count(*), sum(instanceCount)::BIGINT, sum(round(series_size_MB * 1e6)::HUGEINT)::BIGINT,"
-        f" count(DISTINCT PatientID) FROM INDEX WHERE {condition}"
+        f" count(DISTINCT nullif(PatientID, 'PatientID')) FROM INDEX WHERE {condition}"
     )
     return row
 
