@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, config, dois, doors, mail, requirements, runner, standing
+from medfetch import agreements, config, dois, doors, mail, rehearsal, requirements, runner, standing
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -122,7 +122,9 @@ def agree(
 
 
 def _recipe(name: str | Recipe, settings: Settings) -> Recipe:
-    return name if isinstance(name, Recipe) else dois.load(name, settings)
+    """The recipe of that name; in a rehearsal, as the sandbox has it."""
+    recipe = name if isinstance(name, Recipe) else dois.load(name, settings)
+    return rehearsal.stage(recipe, settings).recipe
 
 
 def _mailed(links: str | Path | None, recipe: Recipe, wish: Wish, settings: Settings) -> Settings:

@@ -61,8 +61,8 @@ class Stage:
     """By part that is in the archives' index, the UIDs of some small series of it."""
 
 
-def stage(recipe: Recipe, settings: Settings) -> Stage:
-    """Has the sandbox serve what a recipe wants.
+def stage(recipe: Recipe, settings: Settings, *, series: bool = False) -> Stage:
+    """Has the sandbox serve what a recipe wants; and tell of ``series``, if they are asked for.
 
     Nothing is done where no sandbox is running, or where it decides what there is (``kaggle:sandbox/few``).
     Raises: MedfetchError where the sandbox does not do it.
@@ -71,7 +71,7 @@ def stage(recipe: Recipe, settings: Settings) -> Stage:
     if not settings.sandbox or address is None or recipe.name == recipe.origin:
         return Stage(recipe)
     asked = [{"routes": [_told(recipe, route) for route in part.routes]} for part in recipe.parts]
-    answer = show(address, {"id": recipe.id, "parts": asked})
+    answer = show(address, {"id": recipe.id, "parts": asked, "series": series})
     pairs = list(zip(recipe.parts, answer["parts"], strict=True))
     parts = (
         # Published sizes of a part are those of the real one.
@@ -93,26 +93,31 @@ def _pinned(route: Route, told: Mapping[str, Any]) -> Route:
     return replace(route, locator={name: told[name] for name in route.locator})
 
 
-def rehearse(recipe: Recipe, settings: Settings, *, all_parts: bool = False) -> Rehearsed:
-    """Plans, fetches and verifies a recipe's default parts, or all, as somebody who has taken all steps: each part whole
-    by each of its sources, in a folder of its own; what no program fetches, as somebody who has taken none.
+def rehearse(recipe: Recipe, settings: Settings, *, all_parts: bool = False, whole_plans: bool = False) -> Rehearsed:
+    """Plans, fetches and verifies a recipe's default parts, or all, as somebody who has taken all steps: each part by
+    each of its sources, in a folder of its own; what no program fetches, as somebody who has taken none.
 
-    ``settings`` lead to a sandbox, and to a cache and a ledger of agreements that are for this alone.
+    ``settings`` lead to a sandbox, and to a cache and a ledger of agreements that are for this alone. Of what is in the
+    archives' index some series are fetched, and all planned with ``whole_plans``.
     """
     parts = recipe.parts if all_parts else tuple(requirements.chosen(recipe))
     programmed = [part for part in parts if not _by_hand(part)]
     tried, step = _Tried(), ""
     if len(programmed) < len(parts) or not parts:
         step = tried.refused(recipe, [part for part in parts if _by_hand(part)], settings)
-    staged = tried.catching(lambda: stage(recipe, settings)) or Stage(recipe)
+    staged = tried.catching(lambda: stage(recipe, settings, series=True)) or Stage(recipe)
     _declare(staged.recipe, settings)
-    for source, names in _ways(programmed).items():
+    ways = _ways(programmed)
+    if whole_plans and "idc" in ways:
+        wish = Wish(parts=tuple(ways["idc"]), route="idc")
+        tried.catching(lambda: runner.make_plan(staged.recipe, wish, settings, _Quiet()))
+    for source, names in ways.items():
         own = replace(settings, cache=settings.cache / source, links=staged.links)
         tried.fetched(staged, source, names, own)
     tried.compare()
     code = tried.code or (3 if step else 0)
     return Rehearsed(
-        recipe.id, recipe.access.level.value, len(parts), tuple(_ways(programmed)), tried.files, tried.bytes,
+        recipe.id, recipe.access.level.value, len(parts), tuple(ways), tried.files, tried.bytes,
         dict(tried.assurance), code, step, tuple(tried.problems),
     )  # fmt: skip
 

@@ -45,8 +45,9 @@ def command(
             if settings.offline:
                 raise UsageProblem("--check asks the hosts", hint="leave out --offline")
             # With it comes the network.
-            from medfetch import doors
+            from medfetch import doors, rehearsal
 
+            recipes = [rehearsal.stage(recipe, settings).recipe for recipe in recipes]
             verdicts = doors.ask_all(recipes, settings, session.note)
         overview = standing.overview(recipes, settings, verdicts)
     if session.json:

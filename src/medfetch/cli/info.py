@@ -24,7 +24,7 @@ WIDE = 100
 def command(session: Session, name: str) -> None:
     """Show one dataset: what it is, size, licence, parts, requirements, and where each fact was read."""
     recipe = dois.load(name, session.resting)
-    session.out(_content(recipe), "\n".join(_lines(recipe)))
+    session.out(_content(recipe), "\n".join(lines(recipe)))
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:
@@ -33,7 +33,8 @@ def _content(recipe: Recipe) -> dict[str, Any]:
     return content
 
 
-def _lines(recipe: Recipe) -> Iterator[str]:
+def lines(recipe: Recipe) -> Iterator[str]:
+    """What is shown of a recipe."""
     yield f"{recipe.name} ({recipe.id})"
     yield from textwrap.wrap(recipe.summary, WIDE)
     for name, value in _facts(recipe).items():

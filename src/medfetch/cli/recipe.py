@@ -19,7 +19,7 @@ from medfetch.types import Recipe
 
 @click.group("recipe")
 def command() -> None:
-    """Check recipes, ask the hosts whether they are still true, begin new ones."""
+    """Check recipes, rehearse them, ask the hosts whether they are still true, begin new ones."""
 
 
 @command.command("check")
@@ -98,6 +98,25 @@ def probe(
 def _recipes(names: tuple[str, ...], settings: Settings) -> list[Recipe]:
     """Those that are named, or all."""
     return catalog.search(extra=settings.recipes) if not names else [dois.load(name, settings) for name in names]
+
+
+@command.command("rehearse")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All recipes.")
+@click.option("--all-parts", is_flag=True, help="The parts too that are only fetched when asked for by name.")
+@with_session
+def rehearse(session: Session, names: tuple[str, ...], everything: bool, all_parts: bool) -> None:
+    """Go through recipes from plan to receipt, by each of their routes, against a stand-in that has what they want.
+
+    Nobody's cache, agreements and secrets are touched. Exit 1 if something that a program fetches is not complete and
+    verified by each route, or if nobody says what a person has to do for the rest.
+    """
+    if everything == bool(names):
+        raise UsageProblem("expected either names or --all", hint="medfetch recipe rehearse NAME…, or … --all")
+    from medfetch.cli import rehearse as table
+
+    if table.show(session, _recipes(names, session.settings), all_parts):
+        sys.exit(1)
 
 
 @command.command("new")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from medfetch import dois, runner, standing, upkeep
+from medfetch import dois, rehearsal, runner, standing, upkeep
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError
@@ -38,6 +38,7 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
             session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
         if findings and repair:
             with session.reaching() as settings:
+                recipe = rehearsal.stage(recipe, settings).recipe
                 plans = upkeep.fulfilled(home)
                 for made in plans:
                     runner.check_again(recipe, made, settings)

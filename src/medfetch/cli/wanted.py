@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from medfetch import dois
+from medfetch import dois, rehearsal
 from medfetch.config import Settings
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.runner import Wish
@@ -16,16 +16,16 @@ from medfetch.types import Recipe, Selection
 def wanted(
     names: tuple[str, ...], files: tuple[Path, ...], wish: Wish, settings: Settings, sha256: str | None = None
 ) -> list[tuple[Recipe, Wish]]:
-    """Recipes, each with what is wanted of it.
+    """Recipes, each with what is wanted of it; in a rehearsal, as the sandbox has them.
 
-    Raises: UsageProblem, RecipeError.
+    Raises: UsageProblem, RecipeError, MedfetchError where the sandbox cannot have one.
     """
     found = [(dois.load(name, settings, sha256), wish) for name in names]
     for file in files:
         found += [(dois.load(name, settings), own) for name, own in _listed(file, wish)]
     if not found:
         raise UsageProblem("no dataset was named", hint="medfetch list shows what there is")
-    return found
+    return [(rehearsal.stage(recipe, settings).recipe, own) for recipe, own in found]
 
 
 def _listed(file: Path, wish: Wish) -> Iterator[tuple[str, Wish]]:

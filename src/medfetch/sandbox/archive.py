@@ -6,7 +6,7 @@ It must not know HTTP, nor how an instance's bytes are made.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -87,7 +87,7 @@ class Archive:
 
     def smallest(self, conditions: Sequence[tuple[str, Sequence[str]]], count: int) -> list[str]:
         """SeriesInstanceUIDs of so many current series with the fewest instances, of those whose columns have one of
-        these values; no values: nothing."""
+        these values; no values: nothing. They will be asked for: their neighbours need not be read with them."""
         clauses, values = ["true"], {}
         for number, (column, wanted) in enumerate(conditions):
             if wanted:
@@ -96,12 +96,14 @@ class Archive:
             else:
                 clauses.append(f"{column} IS NULL")
         rows = self._ask(
-            f"SELECT SeriesInstanceUID FROM read_parquet($index) WHERE {' AND '.join(clauses)}"
-            f" ORDER BY instanceCount, SeriesInstanceUID LIMIT {count}",
+            f"{_SERIES} WHERE {' AND '.join(clauses)} ORDER BY instanceCount, SeriesInstanceUID LIMIT {count}",
             "index",
             **values,
         )
-        return [uid for (uid,) in rows]
+        found = [_series(row) for row in rows]
+        with self._lock:
+            self._keep(found)
+        return [series.uid for series in found]
 
     def uuids(self, bucket: str, prefix: str, after: str) -> Iterator[str]:
         """UUIDs of the current series in a bucket that begin with ``prefix``, from ``after`` on, in order."""
@@ -163,10 +165,13 @@ class Archive:
             self._kept.update((key, _series(row)) for row in replaced)
         if len(self._kept) > 2 * KEPT:
             self._kept.clear()
-        for series in map(_series, rows):
+        self._keep(map(_series, rows))
+        return self._kept.get(key)
+
+    def _keep(self, found: Iterable[Series]) -> None:
+        for series in found:
             self._kept.setdefault(series.uuid, series)
             self._kept.setdefault(series.uid, series)
-        return self._kept.get(key)
 
     def _ask(self, sql: str, *files: str, **values: str | list[str]) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

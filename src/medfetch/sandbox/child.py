@@ -20,12 +20,13 @@ ITSELF = "sandbox"
 
 
 @contextmanager
-def sandboxed(settings: Settings) -> Iterator[Settings]:
-    """Settings that lead to a sandbox, which runs as long as the block.
+def sandboxed(settings: Settings, max_instance_bytes: int | None = None) -> Iterator[Settings]:
+    """Settings that lead to a sandbox, which runs as long as the block; ``max_instance_bytes`` shrinks DICOM instances.
 
     Raises: MedfetchError where it does not start.
     """
     command = [sys.executable, "-P", "-m", "medfetch.sandbox", "--port", "0"]
+    command += ["--max-instance-bytes", str(max_instance_bytes)] if max_instance_bytes else []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=config.for_children()
     ) as process:

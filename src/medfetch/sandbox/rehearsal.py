@@ -45,8 +45,9 @@ class Rehearsal:
         """Serves what a recipe wants: ``{"parts": [{"routes": [{"source": …, its own words, "unpack": [{"path": …}],
         "opened_by": [kinds of secrets]}]}]}``.
 
-        Returns the same with the pins that hold here, and ``links``, those that would come by mail; and of parts that
-        are in the archives' index the UIDs of some small ``series``. ``here`` is the sandbox's own address.
+        Returns the same with the pins that hold here, and ``links``, those that would come by mail; and, where
+        ``series`` is true, of parts that are in the archives' index the UIDs of some small series. ``here`` is the
+        sandbox's own address.
         """
         with self._lock:
             key = json.dumps([recipe, here], sort_keys=True)
@@ -58,7 +59,7 @@ class Rehearsal:
         links: list[str] = []
         parts = [{**part, "routes": [dict(route) for route in part["routes"]]} for part in recipe["parts"]]
         for part in parts:
-            if conditions := listings.conditions(part["routes"]):
+            if recipe.get("series") and (conditions := listings.conditions(part["routes"])):
                 part["series"] = self._hosts.archive.smallest(conditions, SERIES)
             content: dict[str, bytes] = {}
             for route in part["routes"]:
