@@ -472,7 +472,7 @@ def test_of_what_storage_composed_the_crc32c_is_compared(box: Sandbox, run: Run,
     data = Content.noise(size, "composed")
     box.kaggle.dataset("owner/big", MANY, bundle=data, composed=True)
     # Of a bundle neither size nor digest is known beforehand: the first answer tells both.
-    box.add(*[Fault(match="/storage/", corrupt=size // 2, times=1 if size < SEGMENTS_FROM else 40)] * wrong)
+    box.add(*[Fault(match="/storage/", corrupt=size // 2, times=1 if size < SEGMENTS_FROM else 400)] * wrong)
     ran = run("get", "kaggle:owner/big", "--no-unpack", "--json", code=4 if wrong and size > SEGMENTS_FROM else 0)
     if ran.code:
         assert re.search(r"big\.zip has crc32c:[0-9a-f]{8}, expected [0-9a-f]{8}", ran.err)

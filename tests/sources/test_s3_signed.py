@@ -77,7 +77,7 @@ def test_of_what_is_encrypted_by_its_owner_the_etag_is_no_checksum(box: Sandbox,
 def test_a_wrong_byte_of_a_private_bucket_is_found(box: Sandbox, run: Run, size: int) -> None:
     data = box.put("s3://closed/data set/scan.bin", size=size)
     box.s3.close("closed", ME)
-    box.add(Fault(match=r"scan\.bin$", corrupt=size - 9, times=1 if size < SEGMENTS_FROM else 30))
+    box.add(Fault(match=r"scan\.bin$", corrupt=size - 9, times=1 if size < SEGMENTS_FROM else 300))
     ran = run("get", "s3:closed/data set/", "--json", code=None, **KEYS)
     if size < SEGMENTS_FROM:
         assert tree(Path(ran.last["path"])) == {"scan.bin": sha256(data)}
