@@ -66,6 +66,8 @@ INDEX = "idc-index-data"
 SHOWN = 10
 """Files that a message names."""
 POLL = 0.5
+WORTH_FILES, WORTH_BYTES = 100, 100 * 10**6
+"""Files, or bytes, for which a further process is started: for less it takes longer to start than to fetch them."""
 SLOWEST = 32 * 1024
 """Bytes per second that each connection should have of a limited rate: slower ones are given up as stalled."""
 
@@ -563,7 +565,11 @@ def _run(
     # The largest first, so that all processes end at about the same time.
     order = sorted(open_in, key=lambda number: (open_in[number]["bytes"], open_in[number]["files"]), reverse=True)
     open_shards = [number for number in order if open_in[number]["entries"]]
-    processes = min(settings.processes, len(open_shards))
+    worth = settings.processes
+    if not made.totals["unknown_sizes"]:
+        missing = {what: sum(each[what] for each in open_in.values()) for what in ("files", "bytes")}
+        worth = 1 + max(missing["files"] // WORTH_FILES, missing["bytes"] // WORTH_BYTES)
+    processes = min(settings.processes, len(open_shards), worth)
     settings = replace(settings, processes=processes)
     ways = [ways[0] for ways in routes.values()]
     borne = max(sources.traits(sources.get(way["source"]), way["locator"]).connections for way in ways)
