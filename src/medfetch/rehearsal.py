@@ -83,7 +83,9 @@ def stage(recipe: Recipe, settings: Settings, *, series: bool = False) -> Stage:
 
 
 def _told(recipe: Recipe, route: Route) -> dict[str, Any]:
-    secrets = {step.credential.partition(":")[0] for step in (*recipe.access.requires, *route.requires) if step.credential}
+    secrets = {
+        step.credential.partition(":")[0] for step in (*recipe.access.requires, *route.requires) if step.credential
+    }
     unpack = [{"path": each.path} for each in route.unpack]
     more = {"unpack": unpack, "into": route.into, "opened_by": sorted(secrets)}
     return {"source": route.source, **route.locator, **more}

@@ -209,7 +209,9 @@ def _physionet(hosts: Hosts, route: Route, files: Files) -> dict[str, Any]:
     gated = "physionet" in route["opened_by"]
     project, version = route["project"], route.get("version", "1.0.0")
     policy = "credentialed" if gated else "open"
-    hosts.physionet.publish(project, version, files, policy=policy, approved=[USER] if gated else [], mirrored=not gated)
+    hosts.physionet.publish(
+        project, version, files, policy=policy, approved=[USER] if gated else [], mirrored=not gated
+    )
     return {}
 
 
