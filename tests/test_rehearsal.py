@@ -1,4 +1,4 @@
-"""Each recipe against the sandbox: what it wants is there, and comes by each of its routes; and what a rehearsal finds."""
+"""Each recipe against the sandbox: what it wants comes by each of its routes; and what a rehearsal finds wrong."""
 
 from __future__ import annotations
 
