@@ -101,7 +101,7 @@ ONLY = {
     "click": ["cli"],
     "tqdm": ["progress"],
     "nibabel": ["verify"],
-    "py7zr": ["unpack.sevenzip"],
+    "py7zr": ["sandbox.shapes", "unpack.sevenzip"],
     "pydicom": ["dicom", "verify", "sandbox.dicom"],
     "multiprocessing": ["engines"],
     "subprocess": ["credentials.command", "durability", "engines", "sandbox.child", "swarm"],

@@ -7,20 +7,20 @@ It must not know how the sandbox makes what it has, nor the command line.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from medfetch import agreements, mail, requirements, runner, standing, upkeep
+from medfetch import agreements, mail, requirements, runner, upkeep
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, IntegrityError, MedfetchError
 from medfetch.planning import Plan
 from medfetch.progress import Event
-from medfetch.requirements import DOWNLOAD
 from medfetch.runner import Wish
 from medfetch.sandbox.child import ITSELF, show
 from medfetch.types import Group, Mailed, Part, Recipe, Route, Selection
 
+T = TypeVar("T")
 INDEXED = ("idc", "tcia")
 """Sources of the archives' index, which the sandbox has whole, terabytes of it: of each part it names some series."""
 WORD = ("terms", "payment", "account", "training", "application", "approval", "join", "token")
@@ -78,12 +78,13 @@ def stage(recipe: Recipe, settings: Settings, *, series: bool = False) -> Stage:
         replace(part, size=None, unpacked=None, routes=tuple(map(_pinned, part.routes, told["routes"])))
         for part, told in pairs
     )
-    series = {part.name: tuple(told["series"]) for part, told in pairs if "series" in told}
-    return Stage(replace(recipe, parts=tuple(parts)), mail.read("\n".join(answer["links"])), series)
+    some = {part.name: tuple(told["series"]) for part, told in pairs if "series" in told}
+    return Stage(replace(recipe, parts=tuple(parts)), mail.read("\n".join(answer["links"])), some)
 
 
 def _told(recipe: Recipe, route: Route) -> dict[str, Any]:
-    secrets = {step.credential.partition(":")[0] for step in (*recipe.access.requires, *route.requires) if step.credential}
+    steps = (*recipe.access.requires, *route.requires)
+    secrets = {step.credential.partition(":")[0] for step in steps if step.credential}
     unpack = [{"path": each.path} for each in route.unpack]
     more = {"unpack": unpack, "into": route.into, "opened_by": sorted(secrets)}
     return {"source": route.source, **route.locator, **more}
@@ -157,7 +158,7 @@ class _Tried:
     trees: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
     """By part and source, where a plan puts what."""
 
-    def catching(self, do: Any) -> Any:
+    def catching(self, do: Callable[[], T]) -> T | None:
         """What ``do`` returns; None where it raises what is a run's end, which is noted."""
         try:
             return do()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +20,8 @@ from medfetch.errors import MedfetchError
 
 ITSELF = "sandbox"
 """The name that its own address has among the endpoints."""
+PORTS = range(20_000, 32_000)
+"""Below those that systems give out by themselves (Linux: 32768 and more)."""
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def sandboxed(settings: Settings, max_instance_bytes: int | None = None) -> Iter
 
     Raises: MedfetchError where it does not start.
     """
-    command = [sys.executable, "-P", "-m", "medfetch.sandbox", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "medfetch.sandbox", "--port", str(_usual_port(settings.cache))]
     command += ["--max-instance-bytes", str(max_instance_bytes)] if max_instance_bytes else []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=config.for_children()
@@ -40,6 +45,12 @@ def sandboxed(settings: Settings, max_instance_bytes: int | None = None) -> Iter
         finally:
             process.stdin.close()
             process.terminate()
+
+
+def _usual_port(cache: Path) -> int:
+    """The same for each run with a cache: addresses in plans of the last one have to lead to the next one's sandbox."""
+    digest = hashlib.sha256(os.fsencode(cache.absolute())).digest()
+    return PORTS.start + int.from_bytes(digest[:4], "big") % len(PORTS)
 
 
 def show(address: str, recipe: Mapping[str, Any]) -> Any:

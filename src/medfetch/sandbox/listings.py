@@ -208,8 +208,10 @@ def _osf(hosts: Hosts, route: Route, files: Files) -> dict[str, Any]:
 def _physionet(hosts: Hosts, route: Route, files: Files) -> dict[str, Any]:
     gated = "physionet" in route["opened_by"]
     project, version = route["project"], route.get("version", "1.0.0")
-    policy = "credentialed" if gated else "open"
-    hosts.physionet.publish(project, version, files, policy=policy, approved=[USER] if gated else [], mirrored=not gated)
+    if gated:
+        hosts.physionet.publish(project, version, files, policy="credentialed", approved=[USER])
+    else:
+        hosts.physionet.publish(project, version, files, mirrored=True)
     return {}
 
 
@@ -239,7 +241,7 @@ def _synapse(hosts: Hosts, route: Route, files: Files) -> dict[str, Any]:
 
 def _webdav(hosts: Hosts, route: Route, files: Files) -> dict[str, Any]:
     parts = urlsplit(route["share"])
-    before, mark, token = parts.path.rpartition("/s/")
+    _, mark, token = parts.path.rpartition("/s/")
     if mark:
         hosts.clouds.share(parts.netloc, token.strip("/"), files)
     else:

@@ -20,10 +20,12 @@ OF_SOURCE: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(
         ("openneuro", "datalad"), ("dataset_description.json", "README", "sub-01/anat/sub-01_T1w.nii.gz")
     ),
+    # These have no folders.
+    **dict.fromkeys(("figshare", "release", "zenodo"), ("README.md", "scan-1.nii.gz", "labels.csv")),
     "loris": ("100001/V1/scan_1.mnc", "100001/V2/scan_1.mnc"),
     "xnat": ("S1/S1_MR1/1/NIFTI/scan.nii.gz",),
 }  # fmt: skip
-"""What there is where a route does not say: by source, else ``USUAL``."""
+"""What there is where a route does not say: by source (``release``: of GitHub), else ``USUAL``."""
 
 
 def several(value: Any) -> list[str]:

@@ -124,7 +124,8 @@ def _listed(route: Mapping[str, Any], content: dict[str, bytes]) -> dict[str, by
     if missing:
         found += names.of_patterns(missing, archives)
     elif not found:
-        found = [*names.of_prefix(begin, route["source"]), *names.of_archives(archives)]
+        kind = "release" if "release" in route else route["source"]
+        found = [*names.of_prefix(begin, kind), *names.of_archives(archives)]
     return {folder + name: _made(content, before + name, UNKNOWN) for name in found}
 
 

@@ -9,11 +9,11 @@ import bz2
 import gzip
 import io
 import lzma
-import re
 import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 from medfetch.sandbox.content import Content
 
@@ -60,7 +60,7 @@ def split_zip(stem: str, size: int, count: int) -> list[bytes]:
     if step < 1:
         raise ValueError(f"{len(whole)} bytes cannot be cut into {count} volumes")
     cuts = [0, *(begins + step * number for number in range(1, count)), directory]
-    volumes = [whole[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    volumes = [whole[start:stop] for start, stop in pairwise(cuts)]
     volumes[0] = b"PK\x07\x08" + volumes[0]
     begin = len(volumes[-1]) if count > 1 else len(volumes[0])
     tail = struct.pack("<4sHHHHIIH", b"PK\x05\x06", count - 1, count - 1, entries, entries, len(rows), begin, 0)
@@ -132,4 +132,3 @@ MAKERS: Mapping[str, Callable[[str, int], bytes]] = {
     ".gz": lambda stem, size: _gzip(Content.noise(size, stem).whole()),
 }
 """By ending, the longest that fits first."""
-VOLUME = re.compile(r"\.(z[0-9]{2}|[0-9]{3})$", re.IGNORECASE)
