@@ -134,5 +134,5 @@ def test_a_folder_outside_is_refused(run: Run, home: Path) -> None:
 def test_who_computed_the_checksums(run: Run, home: Path) -> None:
     file = {"path": "a.zip", "url": "https://h.example/a.zip", "sha256": "0" * 64, "checksums_by": "torch-em"}
     write_recipe(home, "theirs", routes=[{"source": "http", "files": [file]}])
-    assert "checksums by torch-em" in run("info", "theirs").out
+    assert "Checksums by torch-em" in run("info", "theirs").out
     assert run("plan", "theirs", "--json").code == 0

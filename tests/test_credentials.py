@@ -43,7 +43,7 @@ from medfetch.net.http import Answer
 from medfetch.net.secrets import Secrets
 from medfetch.net.stack import ApiNet, bytes_getter
 from medfetch.sandbox import Fault, Sandbox
-from medfetch.sandbox.child import sandboxed
+from medfetch.sandboxed import sandboxed
 from medfetch.types import Request, Traits
 
 NAMES = [

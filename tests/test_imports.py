@@ -49,7 +49,7 @@ MAY = {
     "torrents": ["errors", "types"],
     "unpack": ["errors", "types", "checksum", "dicom", "patterns", "unpack"],
     # … and the sandbox shares no code with what is tried out against it.
-    "sandbox": ["config", "errors", "sandbox"],
+    "sandbox": ["config", "errors", "sandbox", "sandboxed"],
 }
 """All of medfetch that these may import."""
 
@@ -104,9 +104,9 @@ ONLY = {
     "py7zr": ["sandbox.shapes", "unpack.sevenzip"],
     "pydicom": ["dicom", "verify", "sandbox.dicom"],
     "multiprocessing": ["engines"],
-    "subprocess": ["credentials.command", "durability", "engines", "sandbox.child", "swarm"],
+    "subprocess": ["credentials.command", "durability", "engines", "sandboxed", "swarm"],
     "socket": ["sandbox"],
-    "http": ["sandbox"],
+    "http": ["sandbox", "sandboxed"],
     "urllib.request": [],
     "urllib3": [],
     "pandas": [],

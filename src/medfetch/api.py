@@ -16,7 +16,7 @@ from medfetch.errors import UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
 from medfetch.runner import Wish
-from medfetch.sandbox.child import sandboxed
+from medfetch.sandboxed import sandboxed
 from medfetch.standing import Overview
 from medfetch.types import Recipe, Selection
 

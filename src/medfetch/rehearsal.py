@@ -17,7 +17,7 @@ from medfetch.errors import AccessRequired, IntegrityError, MedfetchError
 from medfetch.planning import Plan
 from medfetch.progress import Event
 from medfetch.runner import Wish
-from medfetch.sandbox.child import ITSELF, show
+from medfetch.sandboxed import ITSELF, show
 from medfetch.types import Group, Mailed, Part, Recipe, Route, Selection
 
 T = TypeVar("T")

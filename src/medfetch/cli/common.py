@@ -53,7 +53,7 @@ class Session:
         if not self.sandbox:
             yield self.settings
             return
-        from medfetch.sandbox.child import sandboxed
+        from medfetch.sandboxed import sandboxed
 
         with sandboxed(self.settings) as settings:
             yield settings

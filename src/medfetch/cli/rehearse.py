@@ -15,7 +15,7 @@ from medfetch.cli.common import Session
 from medfetch.config import Settings
 from medfetch.progress import human
 from medfetch.rehearsal import Rehearsed
-from medfetch.sandbox.child import sandboxed
+from medfetch.sandboxed import sandboxed
 from medfetch.types import Recipe
 
 LINE = "{:<28} {:<12} {:>5}  {:<22} {:>5} {:>9}  {:<34} {:>4}  {}"

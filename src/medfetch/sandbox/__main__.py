@@ -13,7 +13,7 @@ from typing import Any
 
 from medfetch.errors import UsageProblem
 from medfetch.sandbox import Sandbox
-from medfetch.sandbox.child import ITSELF
+from medfetch.sandboxed import ITSELF
 
 
 def main() -> None:

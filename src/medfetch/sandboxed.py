@@ -1,4 +1,7 @@
-"""The sandbox as a child process, for a run that rehearses: it ends when its parent does. And what it is told."""
+"""The sandbox as a child process, for a run that rehearses: it ends when its parent does. And what it is told.
+
+It stands outside of the package, whose import brings all stand-ins, pydicom among them.
+"""
 
 from __future__ import annotations
 
