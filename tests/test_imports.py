@@ -41,6 +41,7 @@ MAY = {
     "connections": [],
     "pool": [],
     "ranges": ["types"],
+    "volumes": [],
     "hosts": ["leases"],
     # … secrets are found without knowing what they are for …
     "credentials": ["config", "credentials", "errors"],
@@ -77,6 +78,10 @@ NEVER = {
     "engines": ["net", "sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "probe": ["net.http", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
     "drafts": ["net", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
+    "taking": ["net", "sources", "transfer", "catalog", "requirements", "runner", "cli"],
+    "layers": ["net", "sources", "transfer", "catalog", "runner", "cli"],
+    "kept": ["net", "state", "ledger", "catalog", "sources", "runner", "cli"],
+    "exports": ["net", "sources", "state", "transfer", "cli"],
     "receipt": ["net", "sources", "transfer", "runner", "cli"],
     "runner": ["cli", "net.http"],
     "upkeep": ["net", "sources", "transfer", "cli"],

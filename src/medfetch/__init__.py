@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from medfetch.api import access, agree, get, plan
+    from medfetch.api import access, agree, export, get, plan
     from medfetch.catalog import load as recipe
     from medfetch.errors import MedfetchError
     from medfetch.types import Recipe
 
-__all__ = ["MedfetchError", "Recipe", "__version__", "access", "agree", "get", "plan", "recipe"]
+__all__ = ["MedfetchError", "Recipe", "__version__", "access", "agree", "export", "get", "plan", "recipe"]
 
 _HOMES = {
     "MedfetchError": "medfetch.errors:MedfetchError",
     "Recipe": "medfetch.types:Recipe",
     "access": "medfetch.api:access",
     "agree": "medfetch.api:agree",
+    "export": "medfetch.api:export",
     "get": "medfetch.api:get",
     "plan": "medfetch.api:plan",
     "recipe": "medfetch.catalog:load",

@@ -15,6 +15,9 @@ from medfetch.types import Door, Part, Recipe, Requirement, Route, Verdict
 
 SHUT = (*NO_LOGIN, *NOT_YET, Door.AGENT, Door.UNCLEAR)
 
+OF_PERSONS = ("terms", "training", "application", "approval", "join")
+"""Kinds of steps that matter whoever hands out the data."""
+
 
 def ways(recipe: Recipe, part: Part, settings: Settings) -> tuple[Route, ...]:
     """A part's first route, which ``check`` judges, and those others of whose own steps all are taken."""
@@ -63,6 +66,18 @@ def check(
     if verdict and verdict.door in SHUT:
         standings = standing.of_dataset(recipe, parts, settings, ledger, verdict)
         raise _required(recipe, [each for each in standings if not each.done], verdict)
+
+
+def check_brought(recipe: Recipe, parts: Sequence[Part], settings: Settings) -> None:
+    """Lets data be taken that somebody else has fetched: what a person has to do must be on record here.
+
+    What only hosts want does not matter: no host is asked. Nor can one say that a step was taken.
+    Raises: AccessRequired with every open step.
+    """
+    standings = standing.of_dataset(recipe, parts, settings, agreements.read(settings), None)
+    own = [each for each in standings if each.step.kind in OF_PERSONS and not each.step.credential]
+    if to_take := [each for each in own if not each.done]:
+        raise _required(recipe, to_take)
 
 
 def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None = None) -> AccessRequired:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, config, dois, doors, mail, rehearsal, requirements, runner, standing
+from medfetch import agreements, config, dois, doors, exports, mail, rehearsal, requirements, runner, standing
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -34,6 +34,7 @@ def get(
     keep_archives: bool = False,
     refresh: bool = False,
     links: str | Path | None = None,
+    export: str | Path | None = None,
     sandbox: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -48,6 +49,7 @@ def get(
         limit: the first so many series or files.
         refresh: resolve again where a plan exists.
         links: a mail with the dataset's links, where they come by mail: its text, or the Path of a file.
+        export: a folder that ``export`` has made: all comes from there, and no host is asked.
         sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
         settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
 
@@ -56,9 +58,45 @@ def get(
     wish = replace(_wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives))
     with ExitStack() as stack:
         resolved = _settings(stack, sandbox, settings)
+        if export is not None:
+            return _from_export(name, wish, Path(export).absolute(), resolved, _display(progress))
         recipe = _recipe(name, resolved)
-        runner.get(recipe, wish, _mailed(links, recipe, wish, resolved), _display(progress))
-        return runner.home_of(recipe, resolved).root
+        told, display = _mailed(links, recipe, wish, resolved), _display(progress)
+        made = runner.make_plan(recipe, wish, told, display)
+        runner.fulfil(recipe, made, told, display)
+        return made.home.root
+
+
+def _from_export(name: str | Recipe, wish: Wish, folder: Path, settings: Settings, display: Display) -> Path:
+    recipe = name if isinstance(name, Recipe) else exports.named(name, folder, settings)
+    for _ in exports.take_in(recipe, wish, folder, settings, display):
+        pass
+    return runner.home_of(recipe, settings).root
+
+
+def export(
+    name: str | Recipe,
+    folder: str | Path,
+    *,
+    select: Select | None = None,
+    part: str | Iterable[str] = (),
+    limit: int | None = None,
+    unguarded: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Copies a dataset that is in the cache into a folder: ``get(…, export=folder)`` takes it in on another machine.
+
+    Args:
+        unguarded: data under an agreement may go to a disk that cannot keep others from reading them.
+
+    Returns: the receipts of what is there then. Raises: MedfetchError.
+    """
+    resolved = config.load(**settings)
+    wish = _wish(select, part, None, limit, False)
+    recipe = _recipe(name, resolved)
+    target = Path(folder).absolute()
+    return exports.export(recipe, wish, target, resolved, _display(progress), unguarded=unguarded)
 
 
 def plan(

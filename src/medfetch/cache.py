@@ -4,6 +4,7 @@ CACHE/
   CACHEDIR.TAG
   .medfetch/hosts/<host>/            slots and pauses, shared by all processes
   .medfetch/dois/                    what DOIs stand for, as DataCite has told
+  .medfetch/recipes/<dataset>/       recipes that came with data from another machine, by version
   <dataset>/<version>/               the home: whole, verified files …
     .medfetch/
       ledger.sqlite                  … each with size, digest and origin
@@ -26,7 +27,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +38,8 @@ INNER = ".medfetch"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of medfetch (https://bford.info/cachedir/).\n"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Linux: another one after each start of the machine."""
+EXPORT = "MEDFETCH.txt"
+"""What tells a person that a folder is an export, and what to do with it."""
 NO_VERSION = "current"
 """The folder of a dataset whose publisher names no version."""
 
@@ -77,7 +80,20 @@ class Home:
 
 
 def home(cache: Path, dataset: str, version: str | None) -> Home:
-    return Home(cache / dataset / quote(version or NO_VERSION, safe="+@ "))
+    return Home(cache / dataset / version_name(version))
+
+
+def version_name(version: str | None) -> str:
+    """What a version's folder is called."""
+    return quote(version or NO_VERSION, safe="+@ ")
+
+
+def is_there(home: Home) -> bool:
+    """Whether there is anything of a dataset. Raises: CacheError where that is not for this user to know."""
+    try:
+        return home.inner.exists()
+    except OSError as error:
+        raise unusable(home.cache, error) from error
 
 
 def homes(cache: Path) -> Iterator[Home]:
@@ -94,18 +110,36 @@ def dois_folder(cache: Path) -> Path:
     return cache / INNER / "dois"
 
 
+def recipes_folder(cache: Path) -> Path:
+    return cache / INNER / "recipes"
+
+
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Who may read a home besides its owner: whoever the umask lets, nobody (``private``), or a group."""
+    """Who may read a home besides its owner: whoever the umask lets, nobody (``private``), or a group.
+
+    In a group's cache (``of_cache``) whoever may read may also write: go on with it, repair it, remove it.
+    """
 
     private: bool = False
     group: int | None = None
-    """Number of the group that the agreement covers; only with ``private``."""
+    """Number of the group that the agreement covers or, without ``private``, whose cache it is."""
+    together: int | None = None
+    """The mode of the folder of a group's cache; None for a cache of one person."""
 
     @property
     def folder_mode(self) -> int:
         # The set-group-ID bit hands the group down to all that is made in there.
-        return 0o700 if self.group is None else 0o2750
+        if not self.private:
+            return 0o777 if self.together is None else self.together
+        if self.group is None:
+            return 0o700
+        return 0o2750 if self.together is None else 0o2770
+
+    @property
+    def as_umask(self) -> bool:
+        """Whether all is left to the umask."""
+        return not self.private and self.together is None
 
     @property
     def file_mode(self) -> int:
@@ -114,7 +148,7 @@ class Readers:
     @contextmanager
     def only(self) -> Iterator[None]:
         """What is made meanwhile, by this process and those that it starts, is for these readers only."""
-        if not self.private:
+        if self.as_umask:
             yield
             return
         before = os.umask(0o777 & ~self.folder_mode)
@@ -131,6 +165,40 @@ class Readers:
 
 
 EVERYBODY = Readers()
+
+
+def of_cache(cache: Path) -> Readers:
+    """Who may read what is under no agreement: in a group's cache whoever may read its folder, else as the umask says.
+
+    A cache is a group's where its folder, or the one in which it will be made, is writable to the group and has the
+    set-group-ID bit: so all members agree on that without any setting.
+    """
+    while not cache.exists() and cache != cache.parent:
+        cache = cache.parent
+    there = cache.stat()
+    mode = stat.S_IMODE(there.st_mode)
+    if mode & 0o2070 != 0o2070 or mode & stat.S_ISVTX:
+        return EVERYBODY
+    return Readers(group=there.st_gid, together=mode)
+
+
+def as_there(home: Home, readers: Readers) -> Readers:
+    """The readers of a private home that another member of a group began: whoever goes on with it changes nothing.
+
+    Raises: CacheError where this user is not among them.
+    """
+    if not readers.private or readers.together is None:
+        return readers
+    try:
+        now = home.root.stat()
+    except FileNotFoundError:
+        return readers
+    except OSError as error:
+        raise unusable(home.cache, error) from error
+    mode = stat.S_IMODE(now.st_mode)
+    if now.st_uid == os.geteuid() or mode & 0o2077 != 0o2070:
+        return readers
+    return replace(readers, group=now.st_gid)
 
 
 def group_number(name: str) -> int:
@@ -156,15 +224,20 @@ def prepare(home: Home, readers: Readers = EVERYBODY) -> None:
     """
     cache = home.cache
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        tag = cache / "CACHEDIR.TAG"
-        if not tag.exists():
-            tag.write_text(TAG)
-        hosts_folder(cache).mkdir(parents=True, exist_ok=True)
+        shared = of_cache(cache)
+        with shared.only():
+            cache.mkdir(parents=True, exist_ok=True)
+            tag = cache / "CACHEDIR.TAG"
+            # An export is meant for backup programs and the like.
+            if not tag.exists() and not (cache / EXPORT).exists():
+                tag.write_text(TAG)
+            hosts_folder(cache).mkdir(parents=True, exist_ok=True)
+            if not shared.as_umask:
+                _close(cache / INNER, shared)
         with readers.only():
             home.root.parent.mkdir(exist_ok=True)
             home.root.mkdir(exist_ok=True)
-            if readers.private:
+            if not readers.as_umask:
                 # Whoever may write there could put another folder in the place of this one.
                 if home.root.parent.stat().st_uid == os.geteuid():
                     readers.admit(home.root.parent)
@@ -176,15 +249,17 @@ def prepare(home: Home, readers: Readers = EVERYBODY) -> None:
 
 
 def _close(root: Path, readers: Readers) -> None:
-    """Gives a folder and all that is in it to its readers, where it is not theirs alone."""
+    """Gives a folder and all that is in it to its readers, where it is not theirs, or not theirs alone."""
     now = root.stat()
     if stat.S_IMODE(now.st_mode) == readers.folder_mode and readers.group in (None, now.st_gid):
         return
+    if not readers.private and now.st_uid != os.geteuid():
+        return  # another's, and from before the cache was the group's
     root.chmod(0o700)  # Nobody comes in while it is being done.
     for folder, _, files in os.walk(root):
         for path in (*(Path(folder, name) for name in files), Path(folder)):
-            # Another medfetch at work may have moved it.
-            with suppress(FileNotFoundError):
+            # Another medfetch at work may have moved it, and what is another member's is theirs to give.
+            with suppress(FileNotFoundError, PermissionError):
                 if path != root:
                     readers.admit(path)
     readers.admit(root)
@@ -205,10 +280,34 @@ def unusable(path: Path, error: OSError) -> CacheError | DiskFull:
             f"the disk of {path} is full", hint="make room and run the same command again; nothing complete is lost"
         )
     where = error.filename2 or error.filename
+    if error.errno == errno.EACCES and where and (whose := _whose(Path(os.fsdecode(where)))):
+        return CacheError(
+            f"you may not use {where}: it is {whose}", hint="ask them, or choose another with --cache DIR"
+        )
     return CacheError(
         f"the cache at {path} cannot be used: {error.strerror or error}" + f" ({where})" * bool(where),
         hint="choose another with --cache DIR or MEDFETCH_CACHE",
     )
+
+
+def _whose(path: Path) -> str | None:
+    """Whose the first folder is, on the way to something, that this user may not enter, or may not write at the end."""
+    import grp
+    import pwd
+
+    way = [*reversed(path.parents), path]
+    closed = next((each for each in way if not os.access(each, os.R_OK | os.X_OK)), None)
+    if closed is None or closed == path:
+        closed = path if path.is_dir() else path.parent
+    there = closed.stat()
+    owner, group = str(there.st_uid), str(there.st_gid)
+    with suppress(KeyError):
+        owner = pwd.getpwuid(there.st_uid).pw_name
+    with suppress(KeyError):
+        group = grp.getgrgid(there.st_gid).gr_name
+    if os.access(closed, os.R_OK | os.W_OK | os.X_OK):
+        return None
+    return f"{owner}'s" + (f", for the group {group}" if there.st_mode & 0o070 else " alone")
 
 
 class disk_errors:
@@ -287,7 +386,8 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        with suppress(PermissionError):  # FAT has no modes
+            Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -303,5 +403,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        raise unusable(path.parent, error) from error
     except (OSError, ValueError) as error:
         raise CacheError(f"{path} cannot be read: {error}", hint="medfetch gc, or remove the file") from error

@@ -39,6 +39,8 @@ class Settings:
     """Directories of recipes that go before the built-in ones."""
     data: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("medfetch")))
     """Where the ledger of agreements is kept."""
+    cache_layers: tuple[Path, ...] = ()
+    """Caches of others that are looked into before the network, and never written to."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """By source or dataset: the group whose members its agreement covers; they may read what came under it."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -77,8 +79,8 @@ class Settings:
     ) -> Settings:
         """The same settings against the sandbox: other hosts and secrets, and a cache of its own inside the cache."""
         return replace(
-            self, cache=self.cache / ".sandbox", endpoints={**self.endpoints, **endpoints}, sandbox=True,
-            made_up=made_up or {}, backoff=0.2,
+            self, cache=self.cache / ".sandbox", cache_layers=tuple(layer / ".sandbox" for layer in self.cache_layers),
+            endpoints={**self.endpoints, **endpoints}, sandbox=True, made_up=made_up or {}, backoff=0.2,
         )  # fmt: skip
 
 
@@ -153,8 +155,9 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict) or not isinstance(content.get("endpoints", {}), dict):
         raise UsageProblem(f"{path}: expected a mapping of settings")
-    if "cache.groups" in content:
-        content["groups"] = content.pop("cache.groups")
+    for written, name in (("cache.groups", "groups"), ("cache.layers", "cache_layers")):
+        if written in content:
+            content[name] = content.pop(written)
     if isinstance(content.get("credentials"), dict):
         content.update({f"credentials_{key}": value for key, value in content.pop("credentials").items()})
     return content
@@ -190,7 +193,7 @@ def _converted(key: str, value: Any, where: str) -> Any:
         if not isinstance(pairs, Mapping) or not all(pairs.values()):
             raise UsageProblem(f"{where}: {key} is {value!r}", hint="such as {physionet: mimic-users}")
         return {str(source): str(group) for source, group in pairs.items()}
-    if key == "recipes":
+    if key in ("recipes", "cache_layers"):
         paths = value.split(os.pathsep) if isinstance(value, str) else value
         return tuple(Path(path).expanduser().absolute() for path in paths)
     if key == "credentials_command":

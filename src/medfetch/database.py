@@ -13,6 +13,9 @@ from medfetch.cache import is_network
 from medfetch.errors import CacheError, DiskFull
 
 Database = sqlite3.Connection
+Error = sqlite3.Error
+"""What reading a database raises that is damaged, or being written."""
+_untouched: list[Path] = []
 
 
 def connect(path: Path, schema: str, version: int, *, durable: bool = True) -> Database:
@@ -24,8 +27,10 @@ def connect(path: Path, schema: str, version: int, *, durable: bool = True) -> D
     Raises: CacheError where it is damaged, or of another version.
     """
     try:
+        _create(path)
         database = sqlite3.connect(address(path), uri=True, timeout=60, isolation_level=None, check_same_thread=False)
         if not is_writable(path):
+            _check(path, database.execute("PRAGMA user_version").fetchone()[0], version)
             return database
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
         if durable:
@@ -35,14 +40,25 @@ def connect(path: Path, schema: str, version: int, *, durable: bool = True) -> D
         found = database.execute("PRAGMA user_version").fetchone()[0]
         if not found:
             database.executescript(f"BEGIN IMMEDIATE;{schema};PRAGMA user_version = {version};COMMIT;")
-        elif found != version:
-            other = "a newer" if found > version else "an older"
-            raise CacheError(f"{path} was written by {other} medfetch", hint="use that one, or medfetch rm")
+        else:
+            _check(path, found, version)
     except sqlite3.OperationalError as error:
         raise failed(path, error) from error
     except sqlite3.DatabaseError as error:
         raise CacheError(f"{path} is damaged: {error}", hint="remove it and run the same command again") from error
     return database
+
+
+def _create(path: Path) -> None:
+    """SQLite makes its files writable to their owner only, whatever the umask says."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def _check(path: Path, found: int, version: int) -> None:
+    if found != version:
+        other = "a newer" if found > version else "an older"
+        raise CacheError(f"{path} was written by {other} medfetch", hint="use that one, or medfetch rm")
 
 
 def relax(database: Database, name: str = "main") -> None:
@@ -64,6 +80,7 @@ def made(path: Path, schema: str, version: int) -> Iterator[Database]:
 
     Raises: CacheError, DiskFull.
     """
+    _create(path)
     database = sqlite3.connect(path, isolation_level=None)
     try:
         # Nothing to protect: what is made half is thrown away whole.
@@ -121,8 +138,19 @@ def shrink(database: Database) -> None:
         database.execute("VACUUM")
 
 
+@contextmanager
+def untouched(folder: Path) -> Iterator[None]:
+    """Databases in a folder are only read meanwhile, and get no files beside them, even if this user might write."""
+    _untouched.append(folder)
+    try:
+        yield
+    finally:
+        _untouched.remove(folder)
+
+
 def is_writable(path: Path) -> bool:
-    return not path.exists() or os.access(path, os.W_OK)
+    closed = any(path.is_relative_to(folder) for folder in _untouched)
+    return not closed and (not path.exists() or os.access(path, os.W_OK))
 
 
 def address(path: Path) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from medfetch import catalog
 from medfetch.config import Settings
-from medfetch.errors import CacheError, Refused, Retryable, UsageProblem
+from medfetch.errors import CacheError, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.types import Recipe, Traits
 
 TRAITS = Traits(endpoints={"datacite": "https://api.datacite.org"})
@@ -32,8 +32,20 @@ PERSISTENT = "persistentId="
 
 
 def load(name: str, settings: Settings, sha256: str | None = None) -> Recipe:
-    """As ``catalog.load``, with any DOI. Raises: also Unreachable and Retryable, where DataCite cannot be asked."""
-    return catalog.load(name, settings.recipes, sha256=sha256, resolve=lambda doi: named(doi, settings))
+    """As ``catalog.load``, with any DOI, and what came with its recipe from another machine.
+
+    Raises: also Unreachable and Retryable, where DataCite cannot be asked.
+    """
+    try:
+        return catalog.load(name, settings.recipes, sha256=sha256, resolve=lambda doi: named(doi, settings))
+    except RecipeError:
+        raise
+    except (UsageProblem, Unreachable):
+        from medfetch import kept  # most names are this machine's
+
+        if found := kept.find(name, (settings.cache, *settings.cache_layers)):
+            return found
+        raise
 
 
 def named(doi: str, settings: Settings) -> str:
@@ -50,7 +62,8 @@ def named(doi: str, settings: Settings) -> str:
         if kept := cache.read_json(note):
             return str(kept["name"])
     name = _name(doi, *_asked(doi, settings))
-    with suppress(OSError):  # whoever may only read the cache asks again
+    # Whoever may only read the cache asks again.
+    with suppress(OSError), cache.of_cache(settings.cache).only():
         note.parent.mkdir(parents=True, exist_ok=True)
         cache.write_json(note, {"doi": wanted, "name": name})
     return name

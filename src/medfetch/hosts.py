@@ -133,7 +133,7 @@ class Host:
                     self._changed.notify()
                 return Slot(lease, time.monotonic())
         if not self._held:
-            self._hunger.touch()
+            self._write(self._hunger, "")
         return None
 
     def give(self, slot: Slot) -> None:
@@ -181,10 +181,15 @@ class Host:
             if seconds <= self._pause_left():
                 return
             self._paused_until = time.monotonic() + seconds
-            temporary = self._home / f"pause.{os.getpid()}.{threading.get_ident()}"
-            temporary.write_text(f"{seconds:.3f}")
-            temporary.replace(self._pause)
+            self._write(self._pause, f"{seconds:.3f}")
             self._seen[self._pause] = _written(self._pause)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Replaces a file: whoever wrote it last may be another user, and all who share the cache are to read it."""
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        temporary.write_text(text)
+        temporary.chmod(0o666 & self._home.stat().st_mode)
+        temporary.replace(path)
 
     def pause_left(self) -> float:
         with self._changed:

@@ -94,7 +94,8 @@ def take(path: Path) -> Lease | None:
         try:
             with os.fdopen(descriptor, "w") as file:
                 # As open as its folder, whatever the umask: hosts' slots are everybody's, those of a home its readers'.
-                os.fchmod(descriptor, 0o644 & path.parent.stat().st_mode)
+                with suppress(PermissionError):  # FAT has no modes
+                    os.fchmod(descriptor, 0o644 & path.parent.stat().st_mode)
                 json.dump(content, file)
         except OSError:
             path.unlink(missing_ok=True)

@@ -90,6 +90,13 @@ class Ledger:
         )
         return list(self._db.execute(query, (place, unit)))
 
+    def unit(self, key: str, place: str) -> tuple[bool, list[Placed]]:
+        """Whether a unit, whose entry's path is ``place``, is complete; and its good files."""
+        query = f"SELECT {FILE} FROM unit u JOIN file f ON f.unit = u.id WHERE u.path = ? AND u.key = ? AND NOT f.bad"
+        files = [placed_of_row(row) for row in self._db.execute(query, (place, key))]
+        found = self._db.execute("SELECT complete FROM unit WHERE path = ? AND key = ?", (place, key)).fetchone()
+        return bool(found and found[0]), files
+
     def find(self, path: str, unit: str) -> Placed | None:
         """A file, preferably as that unit's."""
         query = f"SELECT {FILE} FROM file f JOIN unit u ON u.id = f.unit WHERE f.path = ? ORDER BY u.key != ?"

@@ -250,7 +250,7 @@ class _Cut:
                 return
             files += number
             size += length
-            _check(entry)
+            check_path(entry.path)
             self._count(part, entry)
             yield part, entry
 
@@ -297,12 +297,11 @@ class _Counts:
     """Files that are fetched singly out of archives."""
 
 
-def _check(entry: Entry) -> None:
+def check_path(path: str) -> None:
     """Refuses a path that would leave the home, or that no file system could hold.
 
     Raises: RecipeError.
     """
-    path = entry.path
     framed = f"/{path}/"
     if "//" in framed or "/./" in framed or "/../" in framed or "\0" in path or framed.startswith(f"/{cache.INNER}/"):
         raise RecipeError(

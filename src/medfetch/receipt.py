@@ -6,6 +6,7 @@ import datetime
 import hashlib
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from medfetch import __version__, cache
@@ -23,6 +24,18 @@ def of_plan(plan: Plan) -> dict[str, Any] | None:
     """The receipt of a plan, None where it was never complete."""
     content = cache.read_json(plan.folder / "receipt.json")
     return content if isinstance(content, dict) else None
+
+
+def through(plan: Plan) -> list[str]:
+    """The caches and exports that files of a plan were taken from, instead of from a host."""
+    return list(cache.read_json(plan.folder / "through.json") or ())
+
+
+def note_through(plan: Plan, folder: Path) -> None:
+    """Writes down, before the first file is placed, that some come from there."""
+    before = through(plan)
+    if str(folder) not in before:
+        cache.write_json(plan.folder / "through.json", [*before, str(folder)])
 
 
 def write(
@@ -58,6 +71,7 @@ def write(
             {"source": source, "file" if source == IMPORTED else "host": host, "files": count, "bytes": amount}
             for (source, host), (count, amount) in sorted(origins.items())
         ],
+        "through": through(plan),
         "failovers": [{"path": event.path, "from": event.source, "why": event.reason} for event in failovers[:100]],
         "failovers_total": len(failovers),
         "tree": f"sha256:{tree.hexdigest()}",

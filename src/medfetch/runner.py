@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -26,9 +26,11 @@ from medfetch import (
     archives,
     cache,
     connections,
+    database,
     doors,
     durability,
     folders,
+    layers,
     leases,
     members,
     placing,
@@ -37,12 +39,14 @@ from medfetch import (
     requirements,
     sources,
     standing,
+    taking,
 )
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
 from medfetch.engines import local
 from medfetch.errors import (
     AccessRequired,
+    CacheError,
     DiskFull,
     Incomplete,
     RecipeError,
@@ -60,6 +64,7 @@ from medfetch.progress import Display, Event, amount, counted, human
 from medfetch.remote import Way
 from medfetch.shard import ShardJob
 from medfetch.state import Shard
+from medfetch.taking import Taking
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
 
 INDEX = "idc-index-data"
@@ -83,6 +88,8 @@ class Wish:
     """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
     refresh: bool = False
     """Resolve again where a plan exists."""
+    own: bool = False
+    """In one's own cache, even where a layer has it."""
 
 
 def home_of(recipe: Recipe, settings: Settings) -> Home:
@@ -102,11 +109,15 @@ def make_plan(
     if durability.in_doubt(home):
         with working_in(home, display):
             durability.recover(home)
-    parts, plan_id = _asked_for(recipe, wish)
-    found = planning.load(home, plan_id)
+    parts, name = _asked_for(recipe, wish)
+    found = planning.load(home, name)
     if brought is not None and len(parts) > 1 and any(map(_is_unknown, parts)):
         names = ", ".join(part.name for part in parts)
         raise UsageProblem(f"it cannot be told which part of {recipe.id} that is", hint=f"--part NAME, one of {names}")
+    if found is None and brought is None and not wish.refresh and (below := _below(recipe, wish, parts, settings)):
+        _check_access(recipe, parts, settings, display, below, False, closed=[])
+        if made := _of_layer(recipe, wish, parts, name, below, settings, display):
+            return made
     unknown = {part.name: _known_of(home, part, brought or ()) for part in parts if _is_unknown(part)}
     fresh = found is None or wish.refresh
     if found and brought is not None:
@@ -128,7 +139,7 @@ def make_plan(
     try:
         with readers.only():
             return planning.build(
-                home, plan_id, entries, wish.selection,
+                home, name, entries, wish.selection,
                 header=lambda: _header(recipe, wish, {part: [*routes[part], *closed[part]] for part in routes}),
                 make_way=lambda: _retire(found, display), hint=lambda: _whole_only(unread),
             )  # fmt: skip
@@ -148,11 +159,79 @@ def _whole_only(unread: list[RemoteFile]) -> str | None:
     return f"{told} can only be had as a whole{others}: --select path={path}"
 
 
+def _below(recipe: Recipe, wish: Wish, parts: list[Part], settings: Settings) -> Plan | None:
+    """A plan in a layer that has all that is wanted; preferably one of which all is there."""
+    names = [part.name for part in parts]
+    found = []
+    for home in layers.homes(recipe, settings):
+        for made in layers.plans(home):
+            header = made.header
+            same = header["recipe"] == recipe.digest and header["archives"] == wish.archives
+            if not same or not layers.covers(made, names, wish.selection):
+                continue
+            if wish.route is None or all(header["routes"][name][0]["source"] == wish.route for name in names):
+                found.append(made)
+    return next((made for made in found if _is_whole(made)), found[0] if found else None)
+
+
+def _of_layer(
+    recipe: Recipe, wish: Wish, parts: list[Part], name: str, below: Plan, settings: Settings, display: Display
+) -> Plan | None:
+    """A layer's plan, if the layer can be used as it is; else what is wanted of it as a plan of our own.
+
+    None where it cannot be read after all. Raises: UsageProblem where nothing of it is wanted; DiskFull.
+    """
+    home, names = home_of(recipe, settings), [part.name for part in parts]
+    try:
+        if not wish.own and not cache.is_there(home) and _is_whole(below):
+            with database.untouched(below.home.root):
+                layers.check_selection(below, names, wish.selection)
+            return below
+        return adopt(below, home, name, names, wish.selection, readers_of(recipe, settings), display)
+    except layers.UNREADABLE as error:
+        if isinstance(error, (UsageProblem, DiskFull)) and not isinstance(error, RecipeError):
+            raise
+        display.say("note", {"reason": str(error)}, f"{below.home.cache} cannot be used: {error}")
+        return None
+
+
+def adopt(
+    theirs: Plan, home: Home, name: str, parts: list[str], selection: Selection, readers: Readers, display: Display
+) -> Plan:
+    """Another home's plan, or what is wanted of it, as one of this home under a name of its own.
+
+    Raises: UsageProblem where nothing of it is wanted; RecipeError for a path that cannot be used; also CacheError and
+        DiskFull.
+    """
+    before, token = planning.load(home, name), theirs.header["token"]
+    # One that came from there before, and was made anew there since, is out of date.
+    if before and before.header.get("adopted", token) == token:
+        return before
+    cache.prepare(home, readers)
+    facts = ("dataset", "version", "name", "recipe", "origin", "licence", "cite", "archives", "made", "index")
+    header = {
+        **{fact: theirs.header[fact] for fact in facts},
+        "routes": {part: theirs.header["routes"][part] for part in parts},
+        "select": {facet: list(values) for facet, values in selection.facets.items()},
+        "limit": selection.limit,
+        "adopted": token,
+    }
+    wanted = set(parts)
+    try:
+        with readers.only(), database.untouched(theirs.home.root):
+            entries = ((part, entry) for part, entry in theirs.entries() if part in wanted)
+            return planning.build(
+                home, name, entries, selection, header=lambda: header, make_way=lambda: _retire(before, display)
+            )
+    finally:
+        cache.remove_if_empty(home)
+
+
 def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> None:
     """As ``make_plan`` begins, for what shall not be planned. Raises: AccessRequired, UsageProblem."""
-    parts, plan_id = _asked_for(recipe, wish)
+    parts, name = _asked_for(recipe, wish)
     home = home_of(recipe, settings)
-    found = planning.load(home, plan_id)
+    found = planning.load(home, name)
     closed = [part.name for part in parts if _is_unknown(part) and not _known_of(home, part, ())]
     _check_access(recipe, parts, settings, display, found, found is None or wish.refresh, closed=closed)
 
@@ -196,6 +275,11 @@ def _known_of(home: Home, part: Part, brought: Iterable[str]) -> dict[str, Remot
     return found
 
 
+def plan_id(recipe: Recipe, wish: Wish) -> str:
+    """The name of a wish's plan. Raises: UsageProblem for parts or routes that are not there."""
+    return _asked_for(recipe, wish)[1]
+
+
 def _check_access(
     recipe: Recipe, parts: list[Part], settings: Settings, display: Display, found: Plan | None, fresh: bool, *,
     closed: list[str], brought: bool = False,
@@ -216,16 +300,19 @@ def _check_access(
 def readers_of(recipe: Recipe, settings: Settings) -> Readers:
     """Who may read a dataset: under an agreement, only whoever it covers.
 
-    Raises: UsageProblem where the settings name a group that cannot be used.
+    Raises: UsageProblem where the settings name a group that cannot be used; CacheError where another member of the
+    cache's group has it, and this one is not covered.
     """
     ways = [route.source for part in recipe.parts for route in part.routes]
     # Without a recipe nobody says that it is open, if its host is one with gates.
     gated = recipe.name == recipe.origin and doors.can_ask(recipe.parts)
+    shared = cache.of_cache(settings.cache)
     if recipe.access.level in (Level.OPEN, Level.ACCOUNT) and not gated:
-        return cache.EVERYBODY
+        return shared
     named = {settings.groups.get(recipe.id) or settings.groups.get(source) for source in ways}
     group = named.pop() if len(named) == 1 else None
-    return Readers(private=True, group=cache.group_number(group) if group else None)
+    readers = Readers(True, cache.group_number(group) if group else None, shared.together)
+    return cache.as_there(home_of(recipe, settings), readers)
 
 
 def _retire(made: Plan | None, display: Display) -> None:
@@ -373,14 +460,21 @@ def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dic
     return fulfil(recipe, make_plan(recipe, wish, settings, display), settings, display)
 
 
-def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> dict[str, Any]:
+def fulfil(
+    recipe: Recipe, made: Plan, settings: Settings, display: Display, *, given: Home | None = None,
+    readers: Readers | None = None, refuses: taking.Refuses = lambda path, size: None,
+) -> dict[str, Any]:  # fmt: skip
     """Everything of a plan in its place; returns the receipt.
 
+    ``given``: all of it is taken from that home. ``readers``: who may read it, where that is not for ``readers_of`` to
+    say. ``refuses``: what the file system cannot hold (``taking``).
     Raises: UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
+    if layers.is_layer(made.home, settings):
+        return _in_layer(recipe, made, display)
     if there := _read_only(made):
         return there
-    readers = readers_of(recipe, settings)
+    readers = readers or readers_of(recipe, settings)
     cache.prepare(made.home, readers)
     with readers.only(), working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         tallies = reconcile(made, ledger)
@@ -390,6 +484,11 @@ def fulfil(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
         if tallies["done"] == tallies["entries"] and before:
             return before
         if tallies["done"] < tallies["entries"]:
+            below = [given] if given else list(layers.homes(recipe, settings))
+            tallies = _take(recipe, made, ledger, below, settings, display, tallies, refuses, final=bool(given))
+        if tallies["done"] < tallies["entries"]:
+            if given:
+                raise _incomplete(recipe, made, tallies)
             _check_by_hand(recipe, made, settings)
             if settings.offline:
                 raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
@@ -423,7 +522,8 @@ def receipt_of(
 
 def check_by_hand(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> None:
     """Whether what only a person can fetch is here. Raises: AccessRequired, which names it; CacheError, DiskFull."""
-    if not any(map(_all_by_hand, made.header["routes"].values())):
+    # What a layer has of it, nobody need bring: that is seen when it is taken.
+    if not any(map(_all_by_hand, made.header["routes"].values())) or any(layers.homes(recipe, settings)):
         return
     readers = readers_of(recipe, settings)
     cache.prepare(made.home, readers)
@@ -456,10 +556,57 @@ def _all_by_hand(ways: Iterable[Mapping[str, Any]]) -> bool:
     return all(way["source"] in requirements.BY_HAND for way in ways)
 
 
+def _take(
+    recipe: Recipe, made: Plan, ledger: Ledger, below: list[Home], settings: Settings, display: Display,
+    tallies: dict[str, int], refuses: taking.Refuses, *, final: bool,
+) -> dict[str, int]:  # fmt: skip
+    """What other homes have of a plan; the tallies after that."""
+    if final:
+        _check_space(recipe, made, tallies)
+    for home in below:
+        if tallies["done"] == tallies["entries"]:
+            break
+        take = Taking(made, home, ledger, settings.reserve, display.show, refuses=refuses)
+        display.start(made.header["dataset"], {**made.totals, **tallies})
+        with cache.disk_errors(made.home.root), durability.writing(made.home):
+            ledger.relax()
+            try:
+                unread = take.run(final=final)
+            finally:
+                display.stop()
+                tallies = reconcile(made, ledger, look=False, durable=False)
+        if unread and final:
+            raise CacheError(unread, hint="export the dataset again")
+        text = f"{counted(take.taken, 'file')} taken from {home.cache}" + (f"; {unread}" if unread else "")
+        display.say("taken", {"files": take.taken, "cache": str(home.cache), "problem": unread}, text)
+    return tallies
+
+
+def _in_layer(recipe: Recipe, made: Plan, display: Display) -> dict[str, Any]:
+    """The receipt of a dataset that is used where it is, in a layer."""
+    with database.untouched(made.home.root):
+        before = receipt.of_plan(made) or {}
+    text = f"{standing.label(recipe)}: {amount(made.totals)}; used where it is, in {made.home.cache}"
+    display.say("plan", {"dataset": recipe.id, "plan": made.id, **made.totals, "layer": str(made.home.cache)}, text)
+    return {**before, "path": str(made.home.root), "layer": str(made.home.cache)}
+
+
 def _read_only(made: Plan) -> dict[str, Any] | None:
     """The receipt of a complete dataset in a cache that this user may only read, where nothing need be written."""
+    return _whole(made) if not os.access(made.home.inner, os.W_OK) else None
+
+
+def _is_whole(made: Plan) -> bool:
+    """Whether all of a layer's plan is there; what cannot be looked at is not."""
+    with suppress(*layers.UNREADABLE), database.untouched(made.home.root):
+        return _whole(made) is not None
+    return False
+
+
+def _whole(made: Plan) -> dict[str, Any] | None:
+    """The receipt of a plan of which all is there, as far as the sizes of its files tell."""
     before = receipt.of_plan(made)
-    if before is None or os.access(made.home.inner, os.W_OK) or durability.in_doubt(made.home):
+    if before is None or durability.in_doubt(made.home):
         return None
     with closing(Ledger(made.home.ledger)) as ledger:
         whole = ledger.count(made.token, made.shards) >= before["files"] and not _lost(made, ledger)

@@ -36,6 +36,11 @@ BEING_MADE = 24 * 3600.0
 def status(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     """What is in a home: ``complete``, ``partial``, ``planned``; and ``stale`` where the recipe or index moved on."""
     settle(home)
+    return look(home, recipe)
+
+
+def look(home: Home, recipe: Recipe | None) -> dict[str, Any]:
+    """As ``status``, without entering anything."""
     plans = []
     for made in planning.all_of(home):
         tally = planning.tally(made)
@@ -64,10 +69,10 @@ def settle(home: Home) -> None:
     # A cache that may only be read is looked at as it is.
     with suppress(CacheError, OSError), _alone(home) as alone:
         if alone:
-            _settle(home)
+            enter(home)
 
 
-def _settle(home: Home) -> None:
+def enter(home: Home) -> None:
     with closing(Ledger(home.ledger)) as ledger:
         for made in planning.all_of(home):
             placing.hand_over(home, made.shards, ledger)
@@ -204,7 +209,8 @@ def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int
     Raises: CacheError, also where another file is in the way; DiskFull.
     """
     count = 0
-    with cache.disk_errors(target), readers.only(), closing(Ledger(made.home.ledger)) as ledger:
+    kept = readers if readers.private else cache.EVERYBODY
+    with cache.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger)) as ledger:
         for file in ledger.files_of_plan(made.shards):
             _copy(made.home.root / file.path, target / file.path, file, readers)
             count += 1
@@ -271,7 +277,7 @@ def _alone(home: Home) -> Iterator[bool]:
 
 def _collect(home: Home) -> dict[str, int]:
     freed = {"files": 0, "bytes": 0}
-    _settle(home)
+    enter(home)
     for path in home.partial.glob("*"):
         for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
             freed["files"] += 1

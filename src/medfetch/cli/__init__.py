@@ -23,6 +23,7 @@ VERBS = {
     "path": "print where a dataset is; exit 1 if it is not complete",
     "rm": "remove datasets from the cache",
     "gc": "remove what interrupted work left",
+    "export": "copy a dataset into a folder, for machines without a network",
     "login": "keep a credential, read from a prompt or standard input",
     "logout": "forget it",
     "completion": "print what makes a shell complete commands and datasets",

@@ -68,6 +68,11 @@ class Session:
         """The settings for a verb that only looks into the cache."""
         return self.settings.as_sandboxed({}) if self.sandbox else self.settings
 
+    def inside(self, folder: Path) -> Path:
+        """Where an export is in a folder: a rehearsal's is kept apart, as in a cache."""
+        folder = folder.expanduser().absolute()
+        return folder / self.resting.cache.name if self.sandbox else folder
+
 
 def with_session(function: Function) -> Function:
     """Adds the options that mean the same everywhere, and maps errors to exit codes in this one place."""

@@ -8,12 +8,13 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import admission, runner, standing, upkeep
+from medfetch import admission, exports, runner, standing, upkeep
 from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
-from medfetch.cli.wanted import wanted
+from medfetch.cli.wanted import in_export, wanted
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, MedfetchError
+from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
 from medfetch.types import Recipe
@@ -30,16 +31,23 @@ from medfetch.types import Recipe
 @click.option("--keep-archives", is_flag=True, help="Unpack archives and keep them too.")
 @click.option("--keep-going", is_flag=True, help="Of several datasets, fetch those that can be had.")
 @click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
+@click.option(
+    "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
+)
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, to: Path | None,
+    export: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
-    wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack")
+    wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
     display = session.display()
     problems: list[MedfetchError] = []
+    if export is not None:
+        _get_from(session, wish, names, files, session.inside(export), display, to, keep_going)
+        return
     with session.reaching() as settings:
         chosen = []
         refused: list[AccessRequired] = []
@@ -73,14 +81,55 @@ def command(
         raise problems[-1]
 
 
+def _get_from(
+    session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], export: Path, display: Display,
+    to: Path | None, keep_going: bool,
+) -> None:  # fmt: skip
+    """What is in an export."""
+    settings = session.resting
+    problems: list[MedfetchError] = []
+    refused: list[AccessRequired] = []
+    chosen = []
+    for recipe, own in in_export(names, files, wish, settings, export):
+        try:
+            exports.check(recipe, own, export, settings)
+            chosen.append((recipe, own))
+        except AccessRequired as error:
+            refused.append(error)
+    if refused and not keep_going:
+        raise admission.together(refused)
+    problems += refused
+    for recipe, own in chosen:
+        try:
+            for made, receipt in exports.take_in(recipe, own, export, settings, display):
+                _place(session, recipe, made, settings, to)
+                _tell(session, recipe, own, receipt, display)
+        except MedfetchError as error:
+            if not keep_going or error.exit_code in (5, 75, 130, 143):
+                raise
+            problems.append(error)
+    for problem in problems[:-1]:
+        tell(problem, session.json)
+    if problems:
+        raise problems[-1]
+
+
 def _get_one(
     session: Session, recipe: Recipe, wish: Wish, settings: Settings, display: Display, to: Path | None
 ) -> None:
     receipt: dict[str, Any] = runner.get(recipe, wish, settings, display)
     if to is not None:
-        made = runner.make_plan(recipe, wish, settings, display)
+        _place(session, recipe, runner.make_plan(recipe, wish, settings, display), settings, to)
+    _tell(session, recipe, wish, receipt, display)
+
+
+def _place(session: Session, recipe: Recipe, made: Plan, settings: Settings, to: Path | None) -> None:
+    if to is not None:
         count = upkeep.copy_to(made, to, runner.readers_of(recipe, settings))
         session.note(f"{count:,} files placed in {to}")
+
+
+def _tell(session: Session, recipe: Recipe, wish: Wish, receipt: dict[str, Any], display: Display) -> None:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in receipt["assurance"].items())
     display.say(
         "receipt",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from medfetch import dois, requirements
+from medfetch import cache, dois, requirements
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.progress import human
@@ -23,8 +23,19 @@ WIDE = 100
 @with_session
 def command(session: Session, name: str) -> None:
     """Show one dataset: what it is, size, licence, parts, requirements, and where each fact was read."""
-    recipe = dois.load(name, session.resting)
-    session.out(_content(recipe), "\n".join(lines(recipe)))
+    settings = session.resting
+    recipe = dois.load(name, settings)
+    home, below = cache.home(settings.cache, recipe.id, recipe.version), False
+    if settings.cache_layers and not cache.is_there(home):
+        from medfetch import layers  # it brings databases, which nobody else need wait for
+
+        home = layers.where(recipe, settings)
+        below = layers.is_layer(home, settings)
+    here = str(home.root) if cache.is_there(home) else None
+    text = list(lines(recipe))
+    if here:
+        text.append(f"here: {here}" + (" (a layer, which is only read)" if below else ""))
+    session.out({**_content(recipe), "here": here}, "\n".join(text))
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from medfetch import dois, runner, upkeep
+from medfetch import cache, dois, layers, upkeep
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import UsageProblem
@@ -18,9 +18,11 @@ from medfetch.errors import UsageProblem
 def command(session: Session, names: tuple[str, ...], yes: bool) -> None:
     """Remove datasets from the cache."""
     settings = session.resting
-    homes = [runner.home_of(dois.load(name, settings), settings) for name in names]
+    homes = [layers.where(dois.load(name, settings), settings) for name in names]
     for name, home in zip(names, homes, strict=True):
-        if not home.inner.exists():
+        if layers.is_layer(home, settings):
+            raise UsageProblem(f"{name} is in a layer, {home.cache}", hint="medfetch changes nothing there")
+        if not cache.is_there(home):
             raise UsageProblem(f"{name} is not in the cache", hint=f"looked in {home.root}")
     if not yes and sys.stdin.isatty():
         click.confirm(f"remove {', '.join(str(home.root) for home in homes)}?", abort=True, err=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import click
 
-from medfetch import cache, catalog, dois, runner, standing, upkeep
+from medfetch import cache, catalog, database, dois, layers, standing, upkeep
 from medfetch.cache import Home
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
+from medfetch.config import Settings
 from medfetch.errors import MedfetchError
 from medfetch.progress import counted, human
 from medfetch.types import Recipe
@@ -21,17 +25,18 @@ def command(session: Session, names: tuple[str, ...]) -> None:
     settings = session.resting
     if names:
         recipes = [dois.load(name, settings) for name in names]
-        found: list[tuple[str, Home, Recipe | None]] = [(r.id, runner.home_of(r, settings), r) for r in recipes]
+        found: list[tuple[str, Home, Recipe | None]] = [(r.id, layers.where(r, settings), r) for r in recipes]
     else:
-        homes = cache.homes(settings.cache)
-        found = [(home.root.parent.name, home, _known(home.root.parent.name, session)) for home in homes]
+        homes = [home for folder in (settings.cache, *settings.cache_layers) for home in cache.homes(folder)]
+        found = [(home.root.parent.name, home, _known(home.root.parent.name, settings)) for home in homes]
     for name, home, recipe in found:
-        if not home.inner.exists():
+        content = _status(home, recipe, settings)
+        if content is None:
             session.out({"dataset": name, "state": "absent"}, f"{name}: not in the cache")
             continue
-        content = upkeep.status(home, recipe)
         what = f"{content['state']}, {counted(content['files'], 'file')}, {human(content['bytes'])}"
-        lines = [f"{name}: {what} in {home.root}"]
+        below = " (a layer, which is only read)" if content["layer"] else ""
+        lines = [f"{name}: {what} in {home.root}{below}"]
         for each in content["plans"]:
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in each["select"].items()) or "everything"
             stale = f"; stale: {each['stale']} (get --refresh)" if each["stale"] else ""
@@ -46,8 +51,17 @@ def command(session: Session, names: tuple[str, ...]) -> None:
         session.out({"dataset": name, **content}, "\n".join(lines))
 
 
-def _known(name: str, session: Session) -> Recipe | None:
+def _status(home: Home, recipe: Recipe | None, settings: Settings) -> dict[str, Any] | None:
+    """None where nothing is there, or nothing of a layer that can be read."""
+    if not layers.is_layer(home, settings):
+        return {**upkeep.status(home, recipe), "layer": None} if cache.is_there(home) else None
+    with suppress(*layers.UNREADABLE), database.untouched(home.root):
+        return {**upkeep.look(home, recipe), "layer": str(home.cache)}
+    return None
+
+
+def _known(name: str, settings: Settings) -> Recipe | None:
     try:
-        return catalog.load(name, session.settings.recipes)
+        return catalog.load(name, settings.recipes)
     except MedfetchError:
         return None

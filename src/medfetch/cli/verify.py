@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
-from medfetch import dois, rehearsal, runner, standing, upkeep
+from medfetch import database, dois, layers, rehearsal, runner, standing, upkeep
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
-from medfetch.errors import IntegrityError
+from medfetch.errors import IntegrityError, UsageProblem
 from medfetch.progress import counted
 
 
@@ -18,24 +20,32 @@ from medfetch.progress import counted
 @with_session
 def command(session: Session, names: tuple[str, ...], content: bool, repair: bool) -> None:
     """Read every byte again and compare with what was verified when it came."""
-    bad = 0
+    bad, hint = 0, "--repair fetches them again"
     for name in names:
         recipe = dois.load(name, session.resting)
-        home = runner.home_of(recipe, session.resting)
+        elsewhere = f"medfetch get {name} --refresh makes a good copy"
+        home = layers.where(recipe, session.resting)
+        below = layers.is_layer(home, session.resting)
+        if below and repair:
+            raise UsageProblem(f"{name} is in a layer, {home.cache}", hint=f"{elsewhere} of your own")
         findings, count = [], 0
-        upkeep.settle(home)
-        for file, finding in upkeep.check(home, content=content):
-            count += 1
-            if finding:
-                findings.append(finding)
-            if finding or session.verbose:
-                problem = finding.problem if finding else "ok"
-                session.out(
-                    {"event": "file", "path": file.path, "problem": finding and problem}, f"{file.path}: {problem}"
-                )
-        for gap in upkeep.missing_instances(home) if content else ():
-            bad += 1
-            session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
+        with ExitStack() as stack:
+            if below:
+                stack.enter_context(database.untouched(home.root))
+            else:
+                upkeep.settle(home)
+            for file, finding in upkeep.check(home, content=content):
+                count += 1
+                if finding:
+                    findings.append(finding)
+                if finding or session.verbose:
+                    problem = finding.problem if finding else "ok"
+                    session.out(
+                        {"event": "file", "path": file.path, "problem": finding and problem}, f"{file.path}: {problem}"
+                    )
+            for gap in upkeep.missing_instances(home) if content else ():
+                bad += 1
+                session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")
         if findings and repair:
             with session.reaching() as settings:
                 recipe = rehearsal.stage(recipe, settings).recipe
@@ -47,10 +57,13 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
                     runner.fulfil(recipe, made, settings, session.display())
         else:
             bad += len(findings)
+        if below and findings:
+            hint = f"{elsewhere} of your own; tell whoever keeps {home.cache}"
         again = " and fetched again" if repair and findings else ""
         session.out(
             {"event": "verify", "dataset": recipe.id, "files": count, "bad": len(findings), "repaired": repair},
-            f"{standing.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}",
+            f"{standing.label(recipe)}: {counted(count, 'file')}, {len(findings)} bad{again}"
+            + (f" in the layer {home.cache}" if below else ""),
         )
     if bad:
-        raise IntegrityError(f"{bad} files are not as they should be", hint="--repair fetches them again")
+        raise IntegrityError(f"{bad} files are not as they should be", hint=hint)

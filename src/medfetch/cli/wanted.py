@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from medfetch import dois, rehearsal
+from medfetch import dois, exports, rehearsal
 from medfetch.config import Settings
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
+
+NOTHING = UsageProblem("no dataset was named", hint="medfetch list shows what there is")
 
 
 def wanted(
@@ -21,11 +23,25 @@ def wanted(
     Raises: UsageProblem, RecipeError, MedfetchError where the sandbox cannot have one.
     """
     found = [(dois.load(name, settings, sha256), wish) for name in names]
-    for file in files:
-        found += [(dois.load(name, settings), own) for name, own in _listed(file, wish)]
+    found += [(dois.load(name, settings), own) for name, own in in_lists(files, wish)]
     if not found:
-        raise UsageProblem("no dataset was named", hint="medfetch list shows what there is")
+        raise NOTHING
     return [(rehearsal.stage(recipe, settings).recipe, own) for recipe, own in found]
+
+
+def in_export(
+    names: tuple[str, ...], files: tuple[Path, ...], wish: Wish, settings: Settings, folder: Path
+) -> list[tuple[Recipe, Wish]]:
+    """The same, with the recipes of an export. Raises: UsageProblem, RecipeError, CacheError."""
+    named = [*((name, wish) for name in names), *in_lists(files, wish)]
+    if not named:
+        raise NOTHING
+    return [(exports.named(name, folder, settings), own) for name, own in named]
+
+
+def in_lists(files: tuple[Path, ...], wish: Wish) -> list[tuple[str, Wish]]:
+    """The names in some lists."""
+    return [each for file in files for each in _listed(file, wish)]
 
 
 def _listed(file: Path, wish: Wish) -> Iterator[tuple[str, Wish]]:
