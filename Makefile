@@ -2,6 +2,7 @@
 # make test: all tests
 # make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
+# make hosts: two hosts on one cache without locks, HOSTS=50 times
 # All make an environment in .venv first; Python 3.11 or later and pip are all they need.
 
 PYTHON ?= python3
@@ -12,8 +13,9 @@ ROUNDS ?= 3
 SCALE ?= 1
 MINUTES ?= 30
 KILLS ?= 200
+HOSTS ?= 50
 
-.PHONY: demo test bench soak kills lint docs clean
+.PHONY: demo test bench soak kills hosts lint docs clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
@@ -29,6 +31,9 @@ soak: .venv/developed
 
 kills: .venv/developed
 	PYTHONPATH=tests $(BIN)/python -m soak.kills --kills $(KILLS)
+
+hosts: .venv/developed
+	HOSTS_ROUNDS=$(HOSTS) $(BIN)/pytest tests/test_two_hosts.py
 
 lint: .venv/developed
 	$(BIN)/ruff check

@@ -13,6 +13,7 @@ from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, UsageProblem
 from medfetch.ledger import Ledger
+from medfetch.patterns import fits
 from medfetch.planning import Plan
 from medfetch.types import Recipe, Selection
 
@@ -80,7 +81,11 @@ def covers(made: Plan, parts: Iterable[str], selection: Selection) -> bool:
 
 
 def check_selection(made: Plan, parts: Iterable[str], selection: Selection) -> None:
-    """Raises: UsageProblem where nothing of a plan is meant."""
+    """Raises: UsageProblem where nothing of a complete plan is meant, nor anything in its archives."""
     wanted = set(parts)
-    if not any(part in wanted and planning.matches(entry, selection) for part, entry in made.entries()):
-        raise UsageProblem("nothing matches the selection", hint="medfetch info NAME shows what there is")
+    if any(part in wanted and planning.matches(entry, selection) for part, entry in made.entries()):
+        return
+    with closing(Ledger(made.home.ledger)) as ledger:
+        patterns = selection.facets.get("path", ())
+        if not any(fits(file.path, patterns) for file in ledger.files_of_plan(made.shards)):
+            raise UsageProblem("nothing matches the selection", hint="medfetch info NAME shows what there is")

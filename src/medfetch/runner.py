@@ -187,6 +187,8 @@ def _of_layer(
             with database.untouched(below.home.root):
                 layers.check_selection(below, names, wish.selection)
             return below
+        if "path" in wish.selection.facets and (below.totals["archive_bytes"] or below.totals["unknown_sizes"]):
+            return None  # what is meant may be inside an archive, of which only its host tells the members
         return adopt(below, home, name, names, wish.selection, readers_of(recipe, settings), display)
     except layers.UNREADABLE as error:
         if isinstance(error, (UsageProblem, DiskFull)) and not isinstance(error, RecipeError):
