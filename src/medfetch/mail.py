@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import html
 import re
 from collections.abc import Iterable, Iterator
@@ -72,6 +70,9 @@ def _body(text: str) -> str:
     """The words of a mail that was saved, else what was pasted."""
     if not SAVED.search(text.partition("\n\n")[0].replace("\r", "")):
         return text.replace("\r\n", "\n")
+    import email  # it takes long, and few links are in mails that were saved
+    import email.policy
+
     message = email.message_from_string(text, policy=email.policy.default)
     return "\n".join(part.get_content() for part in message.walk() if part.get_content_maintype() == "text")
 

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -377,6 +375,9 @@ def _header(recipe: Recipe, wish: Wish, routes: Mapping[str, list[Route]]) -> di
 
 
 def index_version() -> str | None:
+    from importlib.metadata import PackageNotFoundError  # only for new plans: it takes long
+    from importlib.metadata import version as installed_version
+
     try:
         return installed_version(INDEX)
     except PackageNotFoundError:

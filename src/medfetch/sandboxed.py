@@ -6,7 +6,6 @@ It stands outside of the package, whose import brings all stand-ins, pydicom amo
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import subprocess
@@ -61,6 +60,8 @@ def show(address: str, recipe: Mapping[str, Any]) -> Any:
 
     Raises: MedfetchError where it cannot.
     """
+    import http.client  # it brings TLS, and few runs are rehearsals
+
     with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as connection:
         try:
             connection.request("POST", "/__recipes", json.dumps(recipe))

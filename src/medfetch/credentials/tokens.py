@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
-import yaml
 
 from medfetch.config import Settings, variable
 from medfetch.credentials import netrc, reading
@@ -36,6 +35,10 @@ def github(_: str, settings: Settings) -> Found | None:
         if value := variable(name):
             return Found(Token(value), name)
     path = Path(variable("GH_CONFIG_DIR") or "~/.config/gh").expanduser() / "hosts.yml"
+    if not path.exists():
+        return None
+    import yaml  # few have such a file, and every worker process imports this module
+
     try:
         content = yaml.safe_load(reading.text(path) or "")
     except yaml.YAMLError:

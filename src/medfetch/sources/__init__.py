@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch.errors import UsageProblem
 from medfetch.types import About, Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Net(Protocol):
@@ -174,6 +176,8 @@ ENTRY_POINTS = "medfetch.sources"
 @cache
 def _plugins() -> tuple[EntryPoint, ...]:
     """Third-party sources; to look for them takes 20 ms, and every shard asks."""
+    from importlib.metadata import entry_points  # for what asks for no source it only takes time
+
     return tuple(entry_points(group=ENTRY_POINTS))
 
 
