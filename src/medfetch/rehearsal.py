@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from medfetch import agreements, mail, requirements, runner, upkeep
 from medfetch.config import Settings
-from medfetch.errors import AccessRequired, IntegrityError, MedfetchError
+from medfetch.errors import AccessRequired, IntegrityError, MedfetchError, Refused
 from medfetch.planning import Plan
 from medfetch.progress import Event
 from medfetch.runner import Wish
@@ -106,16 +106,14 @@ def rehearse(recipe: Recipe, settings: Settings, *, all_parts: bool = False, who
     tried, step = _Tried(), ""
     if len(programmed) < len(parts) or not parts:
         step = tried.refused(recipe, [part for part in parts if _by_hand(part)], settings)
-    staged = tried.catching(lambda: stage(recipe, settings, series=True)) or Stage(recipe)
-    _declare(staged.recipe, settings)
     ways = _ways(programmed)
-    if whole_plans and "idc" in ways:
-        wish = Wish(parts=tuple(ways["idc"]), route="idc")
-        tried.catching(lambda: runner.make_plan(staged.recipe, wish, settings, _Quiet()))
-    for source, names in ways.items():
-        own = replace(settings, cache=settings.cache / source, links=staged.links)
-        tried.fetched(staged, source, names, own)
-    tried.compare()
+    if ways and (staged := tried.catching(lambda: stage(recipe, settings, series=True))):
+        _declare(recipe, settings)
+        if whole_plans and "idc" in ways:
+            tried.planned(staged, "idc", ways["idc"], settings)
+        for source, names in ways.items():
+            tried.fetched(staged, source, names, replace(settings, cache=settings.cache / source, links=staged.links))
+        tried.compare()
     code = tried.code or (3 if step else 0)
     return Rehearsed(
         recipe.id, recipe.access.level.value, len(parts), tuple(ways), tried.files, tried.bytes,
@@ -184,17 +182,21 @@ class _Tried:
         self.code = self.code or 1
         return ""
 
+    def planned(self, staged: Stage, source: str, parts: Sequence[str], settings: Settings) -> None:
+        """All of some parts by one of their sources."""
+        wish = Wish(parts=tuple(parts), route=source)
+        self.catching(lambda: runner.make_plan(staged.recipe, wish, settings, _Quiet()))
+
     def fetched(self, staged: Stage, source: str, parts: Sequence[str], settings: Settings) -> None:
         """Some parts by one of their sources; of those that are in the archives' index a little."""
-        if source not in INDEXED:
-            self.catching(lambda: self._get(staged.recipe, Wish(Selection(), tuple(parts), source), settings))
-            return
-        series = tuple(uid for part in parts for uid in staged.series[part])
-        some = Selection({"series": series})
+        series = tuple(uid for part in parts for uid in staged.series.get(part, ()))
+        some = Selection({"series": series} if source in INDEXED else {})
         self.catching(lambda: self._get(staged.recipe, Wish(some, tuple(parts), source), settings))
 
     def _get(self, recipe: Recipe, wish: Wish, settings: Settings) -> None:
         made = runner.make_plan(recipe, wish, settings, _Quiet())
+        if empty := set(wish.parts) - set(made.header["parts"]):
+            raise Refused(f"{wish.route} has nothing of {', '.join(sorted(empty))}")
         for part, places in _places(made).items():
             self.trees.setdefault(part, {})[wish.route or ""] = places
         receipt = runner.fulfil(recipe, made, settings, _Quiet())
