@@ -1,6 +1,7 @@
 # make demo: three patients of LIDC-IDRI from an embedded stand-in for the archives, killed half-way and resumed
 # make test: all tests
 # make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
+# make rehearsal: every recipe, all parts, against the embedded stand-in for the hosts, as a table
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
 # All make an environment in .venv first; Python 3.11 or later and pip are all they need.
 
@@ -13,13 +14,16 @@ SCALE ?= 1
 MINUTES ?= 30
 KILLS ?= 200
 
-.PHONY: demo test bench soak kills lint docs clean
+.PHONY: demo test rehearsal bench soak kills lint docs clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
 
 test: .venv/developed
 	$(BIN)/pytest -n $(WORKERS)
+
+rehearsal: .venv/installed
+	@$(BIN)/medfetch recipe rehearse --all --all-parts
 
 bench: .venv/developed
 	PYTHONPATH=tests $(BIN)/python -m bench $(WORKLOADS) --rounds $(ROUNDS) --scale $(SCALE)

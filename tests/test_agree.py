@@ -208,6 +208,24 @@ def test_what_has_lapsed_is_pointed_out_without_its_recipe(run: Run, home: Path,
     assert [each["step"] for each in run("status", "--json").last["lapsed"]] == ["scans-terms"]
 
 
+def test_terms_that_are_a_step_of_one_part_alone_can_be_agreed_to(run: Run, home: Path, box: Sandbox) -> None:
+    """Another part's step is about terms: for all parts together, none is missing."""
+    own = {"name": "own-terms", "kind": "terms", "do": "Accept.", "at": "https://host/own"}
+    parts: dict[str, Any] = {
+        name: {"routes": http({"path": name, "url": f"https://host/{name}"})} for name in ("one", "two")
+    }
+    parts["one"]["routes"][0]["requires"] = [own]
+    for part in parts:
+        box.put(f"https://host/{part}", b"scan")
+    write_recipe(home, "apart", access={"level": "terms", "terms": "https://host/terms"}, parts=parts)
+    refused = run("get", "apart", "--part", "two", code=3)
+    assert "medfetch agree apart" in refused.err
+    run("agree", "apart", *BEFORE)
+    assert {record["step"] for record in records(home)} == {"own-terms", "apart-terms"}
+    run("get", "apart", "--part", "two")
+    run("get", "apart")
+
+
 def test_how_long_it_is_good_comes_from_the_recipe(run: Run, home: Path) -> None:
     training = {"name": "course", "kind": "training", "do": "Learn.", "lapses": "1,095 days (three years)"}
     write_recipe(home, "course", access={"level": "credentialed", "requires": [training]})
