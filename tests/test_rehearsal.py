@@ -81,6 +81,13 @@ def test_routes_of_one_part_that_leave_different_trees_are_a_mistake(home: Path,
     assert went.code == 2 and "all: zenodo and http differ in images/scans.zip" in went.problems[0]
 
 
+def test_what_is_closed_is_not_said_to_be_downloaded(home: Path, settings: Settings) -> None:
+    access = {"level": "closed", "note": "Nobody answers."}
+    went = made(home, "shut", settings, access=access, homepage="https://host/")
+    assert went.problems == () and went.code == 3
+    assert went.step.startswith("It is closed. Nobody answers.") and "Download" not in went.step
+
+
 def test_a_route_of_which_nothing_comes_is_a_mistake(home: Path, settings: Settings, stand_in: Sandbox) -> None:
     stand_in.add(*[Fault(match="/http/gone/", status=404)] * 20)
     try:

@@ -119,6 +119,11 @@ def _download(recipe: Recipe, part: Part, route: Route) -> tuple[str, str | None
     more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
     what = f"{', '.join(files[:SHOWN])}{more}" if files else "what is there"
     asked = f" --part {part.name}" if not part.default or (len(recipe.parts) > 1 and not files) else ""
+    if recipe.access.level == Level.CLOSED and not files:
+        note = recipe.access.note or "Nobody is known to be let in."
+        return f"It is closed. {note} What you have already, medfetch import {recipe.id}{asked} FILE… takes in", (
+            route.locator.get("at")
+        )
     then = f"then give medfetch the files: medfetch import {recipe.id}{asked} FILE…"
     if route.source == "manual":
         return f"Download {what} in a browser; {then}", route.locator.get("at")
