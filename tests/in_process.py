@@ -11,7 +11,7 @@ from medfetch import cache
 from medfetch.hosts import Hosts
 from medfetch.pace import Pace, shared_file
 from medfetch.progress import Counting, Event
-from medfetch.shard import ShardJob
+from medfetch.jobs import ShardJob
 from medfetch.work import run_shards
 
 

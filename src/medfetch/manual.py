@@ -28,6 +28,7 @@ from medfetch.connections import Connections
 from medfetch.errors import DiskFull, IntegrityError, MedfetchError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.fetching import STAGING, Fetching, Files, Means
 from medfetch.hosts import Hosts
+from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger
 from medfetch.net.stack import client_of
 from medfetch.net.together import Together
@@ -37,7 +38,7 @@ from medfetch.pool import Pool
 from medfetch.progress import Counting, Display
 from medfetch.receipt import IMPORTED
 from medfetch.runner import Wish
-from medfetch.shard import Active, OpenShard, ShardJob, open_shard
+from medfetch.shard import Active, OpenShard, open_shard
 from medfetch.sources._paths import relative
 from medfetch.state import Shard
 from medfetch.transfer import Fetched

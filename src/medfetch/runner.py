@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from medfetch import (
@@ -30,14 +31,12 @@ from medfetch import (
     folders,
     layers,
     leases,
-    members,
     placing,
     planning,
     receipt,
     requirements,
     sources,
     standing,
-    taking,
 )
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
@@ -53,17 +52,18 @@ from medfetch.errors import (
     Unreachable,
     UsageProblem,
 )
-from medfetch.fetching import getter_of
 from medfetch.hosts import Hosts
+from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
 from medfetch.planning import Plan
 from medfetch.progress import Display, Event, amount, counted, human
-from medfetch.remote import Way
-from medfetch.shard import ShardJob
 from medfetch.state import Shard
-from medfetch.taking import Taking
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
+
+if TYPE_CHECKING:
+    from medfetch import taking
+    from medfetch.remote import Way
 
 INDEX = "idc-index-data"
 SHOWN = 10
@@ -407,8 +407,7 @@ def _entries(
             while True:
                 source = sources.get(ways[0].source)
                 net = ApiNet(settings, sources.traits(source, ways[0].locator), hosts, stop, _teller(display, part))
-                getter = getter_of(source, net, settings, hosts, stop)
-                way = Way(getter, settings, net.traits.ranges, stop, _teller(display, part))
+                way = partial(_way, source, net, settings, hosts, stop, _teller(display, part))
                 count = 0
                 try:
                     for entry in _listed(source, ways[0], wish, net, way, unread):
@@ -427,7 +426,12 @@ def _entries(
 
 
 def _listed(
-    source: sources.Source, route: Route, wish: Wish, net: ApiNet, way: Way, unread: list[RemoteFile]
+    source: sources.Source,
+    route: Route,
+    wish: Wish,
+    net: ApiNet,
+    way: Callable[[], Way],
+    unread: list[RemoteFile],
 ) -> Iterator[Entry]:
     """What a route has of a wish: of zips that are unpacked only the members, where only some are meant."""
     selection = folders.inside(wish.selection, route.into)
@@ -436,9 +440,23 @@ def _listed(
         selection = replace(selection, facets={k: v for k, v in selection.facets.items() if k != "path"})
     found = source.resolve(route.locator, net, selection) if selection else iter(())
     listed = folders.put(archives.unpacking(found, route.unpack), route.into)
-    if wish.archives != "unpack":
+    if wish.archives != "unpack" or "path" not in wish.selection.facets:
         return listed
-    return members.expand(listed, wish.selection, way, unread.append)
+    from medfetch import members  # as in _way
+
+    return members.expand(listed, wish.selection, way(), unread.append)
+
+
+def _way(
+    source: sources.Source, net: ApiNet, settings: Settings, hosts: Hosts, stop: threading.Event,
+    tell: Callable[[str], None],
+) -> Way:  # fmt: skip
+    """How archives are looked into."""
+    # Imported here because every command waits for imports, and few plans look into archives.
+    from medfetch.fetching import getter_of
+    from medfetch.remote import Way
+
+    return Way(getter_of(source, net, settings, hosts, stop), settings, net.traits.ranges, stop, tell)
 
 
 def _as_unit(entry: Entry, archives: str) -> Entry:
@@ -569,6 +587,8 @@ def _take(
     for home in below:
         if tallies["done"] == tallies["entries"]:
             break
+        from medfetch.taking import Taking  # few have layers or exports
+
         take = Taking(made, home, ledger, settings.reserve, display.show, refuses=refuses)
         display.start(made.header["dataset"], {**made.totals, **tallies})
         with cache.disk_errors(made.home.root), durability.writing(made.home):

@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medfetch import entries, leases
-from medfetch.cache import Home, disk_errors
-from medfetch.config import Settings
+from medfetch.cache import disk_errors
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
+from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger, Placed
 from medfetch.placing import Staged, accept, finish, move
 from medfetch.progress import Event
@@ -29,30 +28,6 @@ from medfetch.types import Entry, Group, RemoteFile
 BATCH_FILES = 1000
 BATCH_SECONDS = 1.0
 """Finished files wait at most so long (or for so many) until they are written down together and get their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardJob:
-    """Everything a worker needs; picklable, and but for ``Settings.links`` without secrets."""
-
-    home: Home
-    plan: str
-    number: int
-    token: str
-    """Of the lease on this shard; part of the names of its partial files."""
-    start: int
-    """Connections at the beginning."""
-    most: int
-    """Connections at the most."""
-    settings: Settings
-    routes: Mapping[str, list[dict[str, Any]]]
-    """By part, best first: {source, locator, into}."""
-    archives: str
-    """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
-
-    @property
-    def path(self) -> Path:
-        return self.home.plans / self.plan / f"{self.number:05d}.sqlite"
 
 
 @dataclass(slots=True, eq=False)

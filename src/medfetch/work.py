@@ -18,12 +18,13 @@ from medfetch.connections import Connections
 from medfetch.errors import CacheError, DiskFull, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Begun, Files, Means
 from medfetch.hosts import Hosts
+from medfetch.jobs import ShardJob
 from medfetch.net.stack import client_of
 from medfetch.net.together import Together
 from medfetch.pace import Pace
 from medfetch.pool import Pool
 from medfetch.progress import Event, Reporter
-from medfetch.shard import Active, OpenShard, ShardJob, open_shard
+from medfetch.shard import Active, OpenShard, open_shard
 from medfetch.types import Group, RemoteFile
 
 AHEAD, LEAST = 2, 32

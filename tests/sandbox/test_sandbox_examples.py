@@ -12,35 +12,23 @@ from medfetch.sandbox import Sandbox
 
 OPEN = [
     "kaggle:sandbox/few",
-    "kaggle:sandbox/many",
-    "kaggle:competitions/sandbox-entered",
-    "physionet:sandbox-open",
     "physionet:sandbox-credentialed",
     "grand-challenge:sandbox-granted",
-    "hf:sandbox/open",
     "hf:sandbox/approved",
     "synapse:syn1",
     "gen3:sandbox.example/approved",
     "zenodo:1001",
-    "zenodo:1003",
-    "osf:sand1",
-    "dataverse:sandbox.example/10.1234/OPEN",
     "doi:10.1234/OPEN",
-    "figshare:1001",
-    "mendeley:sandbox001",
 ]
 SHUT = {
     "kaggle:competitions/sandbox-rules-not-accepted": "the rules of sandbox-rules-not-accepted are not accepted",
     "kaggle:competitions/sandbox-phone-not-verified": "or the phone number of your account is not verified",
     "physionet:sandbox-not-approved": "agreement is missing or has lapsed",
     "grand-challenge:sandbox-not-granted": "you were not let in",
-    "hf:sandbox/not-agreed": "agree to the conditions",
     "hf:sandbox/pending": "have not decided",
-    "hf:sandbox/rejected": "rejected the request",
     "synapse:syn2": "Terms of the sandbox",
     "gen3:sandbox.example/not-approved": "no approval",
     "zenodo:1005": "ask for access",
-    "osf:sand2": "was not shared with you",
     "dataverse:sandbox.example/10.1234/SHUT": "does not let you have this file",
 }
 REAL = "a-real-token-that-is-nobodys-business"

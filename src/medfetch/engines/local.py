@@ -16,9 +16,9 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from medfetch.errors import MedfetchError
+from medfetch.jobs import ShardJob
 from medfetch.pace import shared_file
 from medfetch.progress import Event
-from medfetch.shard import ShardJob
 
 GRACE = 4.5
 """Seconds that all workers together get to save their state: who sends SIGTERM often kills some seconds later."""

@@ -23,9 +23,9 @@ from medfetch import cache, logs
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError
 from medfetch.hosts import Hosts
+from medfetch.jobs import ShardJob
 from medfetch.pace import Pace
 from medfetch.progress import Counting
-from medfetch.shard import ShardJob
 from medfetch.work import run_shards
 
 REPORT_EVERY = 0.2
