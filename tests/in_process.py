@@ -9,9 +9,9 @@ from contextlib import closing
 
 from medfetch import cache
 from medfetch.hosts import Hosts
+from medfetch.jobs import ShardJob
 from medfetch.pace import Pace, shared_file
 from medfetch.progress import Counting, Event
-from medfetch.jobs import ShardJob
 from medfetch.work import run_shards
 
 
