@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 WORKLOADS ?=
 ROUNDS ?= 3
 SCALE ?= 1
