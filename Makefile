@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
-WORKERS ?= 3
+WORKERS ?= 4
 WORKLOADS ?=
 ROUNDS ?= 3
 SCALE ?= 1
