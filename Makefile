@@ -1,5 +1,5 @@
 # make demo: three patients of LIDC-IDRI from an embedded stand-in for the archives, killed half-way and resumed
-# make test: all tests
+# make test: the tests; make test-long: those that take long
 # make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
 # make rehearsal: every recipe, all parts, against the embedded stand-in for the hosts, as a table
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
@@ -16,13 +16,16 @@ MINUTES ?= 30
 KILLS ?= 200
 HOSTS ?= 50
 
-.PHONY: demo test rehearsal bench soak kills hosts lint docs clean
+.PHONY: demo test test-long rehearsal bench soak kills hosts lint docs clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
 
 test: .venv/developed
 	$(BIN)/pytest -n $(WORKERS)
+
+test-long: .venv/developed
+	$(BIN)/pytest -n $(WORKERS) -m long
 
 rehearsal: .venv/installed
 	@$(BIN)/medfetch recipe rehearse --all --all-parts
@@ -37,7 +40,7 @@ kills: .venv/developed
 	PYTHONPATH=tests $(BIN)/python -m soak.kills --kills $(KILLS)
 
 hosts: .venv/developed
-	HOSTS_ROUNDS=$(HOSTS) $(BIN)/pytest tests/test_two_hosts.py
+	HOSTS_ROUNDS=$(HOSTS) $(BIN)/pytest -m long tests/test_two_hosts.py
 
 lint: .venv/developed
 	$(BIN)/ruff check

@@ -21,6 +21,8 @@ import medfetch
 from medfetch import volumes
 from medfetch.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 SUBJECT = "LIDC-IDRI-0001"
 FILES = {"a/one": b"one" * 50_000, "a/two": b"two", "b/three": b"three"}
 

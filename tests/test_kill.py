@@ -39,8 +39,10 @@ def until(met: Callable[[], bool], what: str) -> None:
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
+    """Its workers; not what brings data to the disk now and then (``durability.sync``)."""
     with suppress(OSError):
-        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [int(pid) for pid in found if b"medfetch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return []
 
 

@@ -14,6 +14,8 @@ from running import Run
 import medfetch
 from medfetch.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 FILES = {"a/one": b"one", "a/two": b"two" * 1000, "b/three": b"three"}
 INSIDE = {"scan": b"inside", "mask": b"too"}
 

@@ -18,6 +18,8 @@ from datasets import of_subject, tree
 
 from medfetch.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 
 

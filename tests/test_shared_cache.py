@@ -48,6 +48,7 @@ PYTHON = _interpreter()
 IMPORTED = [Path(medfetch.__file__).resolve().parents[1], Path(sysconfig.get_paths()["purelib"])]
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users: needs root"),
     pytest.mark.skipif(shutil.which("setpriv") is None, reason="becomes other users: needs setpriv (util-linux)"),
     pytest.mark.skipif(PYTHON is None, reason="becomes other users, who may not run this Python"),

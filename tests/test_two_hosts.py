@@ -29,7 +29,10 @@ ROUNDS = int(os.environ.get("HOSTS_ROUNDS", "4"))
 MEMBERS = {f"m{number:02d}": f"member {number}".encode() * 300 for number in range(20)}
 HOST = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c")
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces: needs root")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces: needs root"),
+]
 
 
 def on(host: str) -> tuple[str, ...]:

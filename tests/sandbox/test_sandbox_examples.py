@@ -10,6 +10,8 @@ from running import Run
 
 from medfetch.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 OPEN = [
     "kaggle:sandbox/few",
     "physionet:sandbox-credentialed",

@@ -22,6 +22,8 @@ from medfetch.sandbox import Sandbox
 from medfetch.sources.ftp import Ftp
 from medfetch.types import Selection
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "readme.txt": b"read me",
     "empty.txt": b"",

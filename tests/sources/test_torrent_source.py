@@ -21,6 +21,8 @@ from medfetch.checksum import Hasher
 from medfetch.errors import IntegrityError
 from medfetch.sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 needs_aria2c = pytest.mark.skipif(shutil.which("aria2c") is None, reason="needs aria2c: apt-get install aria2")
 FILES = {"a/one.bin": os.urandom(3 * PIECE), "two.bin": os.urandom(100_000), "three.txt": b"three"}
 NO_ARIA2C = {"PATH": "/nonexistent"}
