@@ -27,7 +27,8 @@ def box() -> Iterator[Sandbox]:
 def test_workers_may_die_often_as_long_as_work_gets_done(run: Run, home: Path, box: Sandbox, cache: Path) -> None:
     (home / "sitecustomize.py").write_text(FEW_DEATHS)
     folder = cache / COLLECTION / "current"
-    alone = {"MEDFETCH_PROCESSES": "1", "PYTHONPATH": str(home)}
+    # Few connections: what they are at is lost with each death.
+    alone = {"MEDFETCH_PROCESSES": "1", "MEDFETCH_JOBS": "4", "PYTHONPATH": str(home)}
     process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", **alone)
     killed: list[int] = []
     for number in range(4):
