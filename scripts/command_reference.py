@@ -53,14 +53,14 @@ EXIT_CODES = """
 
 | code | |
 | --- | --- |
-| 0 | all that was asked for is there and verified |
+| 0 | all that was asked for is there and verified; with `--shard` also: others are at work on the rest |
 | 1 | some files could not be had; the rest is kept, and the same command goes on from there |
 | 2 | the command line, a recipe or a manifest is wrong |
 | 3 | a requirement is not met; nothing was downloaded, and the message says what to do and where |
 | 4 | bytes came that do not match their checksum or size, even after retries; they are not in the dataset |
 | 5 | not enough disk space; nothing is lost |
 | 6 | no host of any route could be reached |
-| 75 | stopped by SIGUSR1 (a job's time is nearly up): run the same command again |
+| 75 | parked on SIGUSR1 (a job's time is nearly up): run the same command again |
 | 130, 143 | stopped by Ctrl-C, by SIGTERM; what is complete is kept, and the same command goes on from there |
 """
 

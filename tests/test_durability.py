@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from running import Medfetch, Run
 from servers import Server, serve
 
 from medfetch import cache as cache_folder
-from medfetch import durability
+from medfetch import durability, leases
 from medfetch.cache import Home
 
 BODIES = {f"file-{number}": bytes([number]) * 50_000 for number in range(5)}
@@ -45,15 +46,19 @@ def home_of_set(run: Run, home: Path, cache: Path, server: Server) -> Home:
     run("get", write_recipe(home, "set", parts={"all": {"routes": http(*files)}}))
     run("get", "set")
     made = cache_folder.home(cache, "set", None)
-    assert not (made.inner / "unsynced").exists()
+    assert not marks(made)
     server.asked.clear()
     return made
 
 
+def marks(home: Home) -> list[Path]:
+    return list(home.inner.glob("unsynced*"))
+
+
 def power_cut(home: Home, *spoilt: str, before: float = 5.0) -> None:
     """As after a run that began ``before`` seconds ago when the power went: of these files other bytes are there."""
-    mark = home.inner / "unsynced"
-    mark.write_text("another start of the machine")
+    mark = home.inner / "unsynced.another-start.1"
+    mark.touch()
     os.utime(mark, (time.time() - before,) * 2)
     for name in spoilt:
         (home.root / name).write_bytes(bytes(len(BODIES[name])))
@@ -69,7 +74,7 @@ def test_what_a_power_cut_spoilt_is_fetched_again(home_of_set: Home, run: Run, s
     run("path", "set")
     # Of that file nobody waited for the disk, but who comes next sees to it.
     run("get", "set")
-    assert not (home_of_set.inner / "unsynced").exists()
+    assert not marks(home_of_set)
 
 
 def test_what_was_synced_before_is_not_read_again(
@@ -89,22 +94,42 @@ def test_what_was_synced_before_is_not_read_again(
 
 def test_a_mark_of_this_start_is_no_doubt(home_of_set: Home, run: Run, server: Server) -> None:
     """As a killed run leaves it: what it wrote is the system's."""
-    (home_of_set.inner / "unsynced").write_text(cache_folder.boot() or "")
+    (home_of_set.inner / f"unsynced.{cache_folder.boot() or durability.UNKNOWN}.1").touch()
     run("path", "set", code=0 if cache_folder.boot() else 1)
     run("get", "set")
     assert server.asked == []
-    assert not (home_of_set.inner / "unsynced").exists()
+    assert not marks(home_of_set)
 
 
 def test_a_mark_keeps_its_time_until_something_is_synced(home_of_set: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = home_of_set.inner / "unsynced"
-    mark.write_text(cache_folder.boot() or "")
-    os.utime(mark, (1000, 1000))
     # A disk that takes longer than anybody waits for.
     monkeypatch.setattr(durability, "sync", lambda home: time.sleep(30))
     with durability.writing(home_of_set):
-        assert mark.stat().st_mtime == 1000
+        (mark,) = marks(home_of_set)
+        os.utime(mark, (1000, 1000))
     assert mark.stat().st_mtime == 1000
+
+
+def test_a_run_takes_away_no_mark_but_its_own(home_of_set: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durability, "SHARE", 1000.0)
+    with durability.writing(home_of_set):
+        before = marks(home_of_set)
+        with durability.writing(home_of_set):
+            assert len(marks(home_of_set)) == 2
+            time.sleep(0.05)
+        assert marks(home_of_set) == before
+        time.sleep(0.05)
+    assert marks(home_of_set) == []
+
+
+def test_a_mark_of_another_machine_is_no_doubt_while_its_run_is_at_work(home_of_set: Home) -> None:
+    (home_of_set.inner / "unsynced.its-start.1").touch()
+    assert durability.in_doubt(home_of_set)
+    run = home_of_set.tasks / "1.task"
+    run.write_text(json.dumps({"machine": "elsewhere/its-start/pid:[1]", "pid": 1, "token": "theirs"}))
+    assert not durability.in_doubt(home_of_set)
+    os.utime(run, (time.time() - 2 * leases.STALE,) * 2)
+    assert durability.in_doubt(home_of_set)
 
 
 def test_a_disk_that_does_not_take_what_was_written_ends_the_run(
@@ -117,7 +142,7 @@ def test_a_disk_that_does_not_take_what_was_written_ends_the_run(
     monkeypatch.setattr(durability, "SHARE", 1000.0)
     with pytest.raises(OSError, match="Input/output"), durability.writing(home_of_set):
         time.sleep(0.01)
-    assert (home_of_set.inner / "unsynced").exists()
+    assert marks(home_of_set)
 
 
 @pytest.mark.parametrize("spoilt", ["ledger.sqlite", "plans/*/00000.sqlite", "receipt.json", "plans/*/receipt.json"])

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from medfetch import hosts as hosts_module
+from medfetch import leases
 from medfetch.config import Settings
 from medfetch.hosts import Hosts
 from medfetch.net.stack import ApiNet, bytes_getter
@@ -305,3 +306,34 @@ def test_who_uses_its_connections_all_the_time_gives_one_to_who_has_none(
         thread.join()
         greedy.close()
         modest.close()
+
+
+ELSEWHERE = """
+import platform, sys, time
+from pathlib import Path
+platform.node = lambda: "elsewhere"
+from medfetch.hosts import Host
+host, limit = Host(Path(sys.argv[1])), int(sys.argv[2])
+slots = [host.offer(limit) for _ in range(limit)]
+assert all(slots)
+print("taken", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_slots_of_a_machine_that_went_down_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "STALE", 1.5)
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "host"), "3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"taken\n"
+        host = hosts_module.Host(tmp_path / "host")
+        assert host.offer(3) is None
+        process.kill()
+    # From here nobody can look for its processes: for a while they may live.
+    assert host.offer(3) is None
+    slots = [host.take(3, lambda: False) for _ in range(3)]
+    assert host.offer(3) is None
+    for slot in slots:
+        host.give(slot)
+    host.close()

@@ -9,8 +9,9 @@ CACHE/
     .medfetch/
       ledger.sqlite                  … each with size, digest and origin
       receipt.json
-      get.lease                      who is working here
-      plans/<plan>/plan.json, 00000.sqlite, 00000.lease
+      get.lease                      who works here alone, or enters just now
+      tasks/                         who is at work, one file a run
+      plans/<plan>/plan.json, 00000.sqlite, 00000.lease, 00000.ended
       partial/                       bytes on their way
 """
 
@@ -73,6 +74,10 @@ class Home:
     @property
     def lease(self) -> Path:
         return self.inner / "get.lease"
+
+    @property
+    def tasks(self) -> Path:
+        return self.inner / "tasks"
 
     @property
     def cache(self) -> Path:
@@ -242,7 +247,7 @@ def prepare(home: Home, readers: Readers = EVERYBODY) -> None:
                 if home.root.parent.stat().st_uid == os.geteuid():
                     readers.admit(home.root.parent)
                 _close(home.root, readers)
-            for folder in (home.inner, home.plans, home.partial):
+            for folder in (home.inner, home.plans, home.partial, home.tasks):
                 folder.mkdir(exist_ok=True)
     except OSError as error:
         raise unusable(cache, error) from error
@@ -269,7 +274,7 @@ def remove_if_empty(home: Home) -> None:
     """Undoes ``prepare`` where nothing came of it."""
     with suppress(OSError):
         # Where there is a plan, somebody may be at work already: the partial folder is theirs.
-        for folder in (home.plans, home.partial, home.inner, home.root, home.root.parent):
+        for folder in (home.plans, home.partial, home.tasks, home.inner, home.root, home.root.parent):
             folder.rmdir()
 
 
@@ -335,8 +340,11 @@ def free_bytes(path: Path) -> int:
 
 @functools.cache
 def is_network(path: Path) -> bool:
-    """Whether a path lies on a file system of another machine, where SQLite's WAL does not work."""
-    remote = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "pvfs2"}
+    """Whether a path lies on a file system of several machines, where locks and SQLite's WAL are not to be trusted."""
+    remote = {
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "pvfs2", "orangefs",
+        "panfs", "wekafs", "dvs", "gfs2", "ocfs2", "virtiofs",
+    }  # fmt: skip
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
     except OSError:

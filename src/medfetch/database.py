@@ -1,4 +1,9 @@
-"""SQLite files: opened, made, written all or nothing, their errors as ours. It must not know what stands in them."""
+"""SQLite files: opened, made, written all or nothing, their errors as ours. It must not know what stands in them.
+
+Locks are believed only on disks of this machine. Elsewhere some systems have none and others only seem to: there SQLite
+is told to use none (``unix-none``, which also spares WAL's shared memory), whoever writes holds a lease on the file
+(``leases``), and whoever only looks (``watching``) takes it as it is just then.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +23,19 @@ Error = sqlite3.Error
 _untouched: list[Path] = []
 
 
-def connect(path: Path, schema: str, version: int, *, durable: bool = True) -> Database:
+def connect(path: Path, schema: str, version: int, *, durable: bool = True, watching: bool = False) -> Database:
     """Opens a database, making its tables where there are none.
 
     Where it need not be ``durable``, nobody waits for the disk: a killed process loses nothing by that, a power cut may
-    spoil it (``durability``).
+    spoil it (``durability``). ``watching``: another process may be writing, and this one will not.
 
     Raises: CacheError where it is damaged, or of another version.
     """
     try:
         _create(path)
-        database = sqlite3.connect(address(path), uri=True, timeout=60, isolation_level=None, check_same_thread=False)
-        if not is_writable(path):
+        where = address(path, watching=watching)
+        database = sqlite3.connect(where, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+        if not may_write(path, watching=watching):
             _check(path, database.execute("PRAGMA user_version").fetchone()[0], version)
             return database
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
@@ -81,7 +87,7 @@ def made(path: Path, schema: str, version: int) -> Iterator[Database]:
     Raises: CacheError, DiskFull.
     """
     _create(path)
-    database = sqlite3.connect(path, isolation_level=None)
+    database = sqlite3.connect(address(path), uri=True, isolation_level=None)
     try:
         # Nothing to protect: what is made half is thrown away whole.
         database.execute("PRAGMA journal_mode = OFF")
@@ -123,9 +129,9 @@ def reading(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def attached(database: Database, path: Path) -> Iterator[None]:
+def attached(database: Database, path: Path, *, watching: bool = False) -> Iterator[None]:
     """Another database beside it, by the name ``other``."""
-    database.execute("ATTACH ? AS other", (address(path),))
+    database.execute("ATTACH ? AS other", (address(path, watching=watching),))
     try:
         yield
     finally:
@@ -148,14 +154,19 @@ def untouched(folder: Path) -> Iterator[None]:
         _untouched.remove(folder)
 
 
-def is_writable(path: Path) -> bool:
-    closed = any(path.is_relative_to(folder) for folder in _untouched)
+def may_write(path: Path, *, watching: bool = False) -> bool:
+    """Whether this user may, and need not fear to come in the way of others."""
+    closed = any(path.is_relative_to(folder) for folder in _untouched) or (watching and is_network(path.parent))
     return not closed and (not path.exists() or os.access(path, os.W_OK))
 
 
-def address(path: Path) -> str:
+def address(path: Path, *, watching: bool = False) -> str:
     """How SQLite is to open a database: one that may only be read without the files that WAL would make beside it."""
-    return f"file:{quote(str(path))}{'' if is_writable(path) else '?immutable=1'}"
+    if not may_write(path, watching=watching):
+        options = "?immutable=1"
+    else:
+        options = "?vfs=unix-none" if is_network(path.parent) else ""
+    return f"file:{quote(str(path))}{options}"
 
 
 def failed(path: Path, error: sqlite3.OperationalError) -> CacheError | DiskFull:

@@ -1,7 +1,8 @@
 """What a power cut may take away: files that are whole and named, whose bytes had not reached the disk yet.
 
-Nobody waits for the disk while files are fetched. A mark beside the ledger says that something may be missing if the
-machine goes down; its time says since when. If it does, the files that came after that are read again by the next run.
+Nobody waits for the disk while files are fetched. A run's mark beside the ledger says that something may be missing if
+its machine goes down; its time says since when. If it does, the files that came after that are read again by the next
+run, whatever machine that is on; where it is not known whether it did, they are, too.
 A killed process loses nothing of this kind: what it wrote is the system's, which writes it out in any case.
 It must not know where files come from.
 """
@@ -9,7 +10,9 @@ It must not know where files come from.
 from __future__ import annotations
 
 import errno
+import math
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,8 +20,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from medfetch import cache, database
+from medfetch import cache, database, presence
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError
@@ -33,47 +37,66 @@ SLACK = 2.0
 
 
 class _Mark:
-    """The file that says: of what came since its time, something may not be on the disk."""
+    """The file of a run that says: of what came since its time, something may not be on the disk.
 
-    def __init__(self, home: Home) -> None:
-        self._path = home.inner / "unsynced"
+    Its name tells the start of the machine it was made in: of another machine's it is not known what reached the disk.
+    """
 
-    def of(self) -> str | None:
-        """The start of the machine it was made in; None where there is no mark."""
-        with suppress(OSError):
-            return self._path.read_text()
-        return None
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
+    @property
+    def boot(self) -> str:
+        return self.path.name.split(".")[1]
+
+    @property
     def since(self) -> float:
-        return self._path.stat().st_mtime
-
-    def make(self) -> None:
-        """Without a change of its time where there is one: what came before is still not synced."""
-        if self.of() is None:
-            self._path.write_text(cache.boot() or "")
-            # A mark that a power cut takes away would be none.
-            descriptor = os.open(self._path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with suppress(FileNotFoundError):
+            return self.path.stat().st_mtime
+        return math.inf
 
     def set(self, moment: float) -> None:
-        os.utime(self._path, (moment, moment))
+        os.utime(self.path, (moment, moment))
 
     def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+UNKNOWN = "unknown"
+"""In place of a machine's start, where the system does not tell one from another."""
+
+
+def _marks(home: Home) -> list[_Mark]:
+    return [_Mark(path) for path in home.inner.glob("unsynced.*.*")]
+
+
+def _new_mark(home: Home) -> _Mark:
+    mark = _Mark(home.inner / f"unsynced.{cache.boot() or UNKNOWN}.{secrets.token_hex(4)}")
+    mark.path.touch()
+    # A mark that a power cut takes away would be none.
+    descriptor = os.open(mark.path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return mark
+
+
+def _doubtful(home: Home) -> list[_Mark]:
+    """Marks of machines that have gone down since, or may have: those of runs that are at work are none of them."""
+    others = [mark for mark in _marks(home) if mark.boot != cache.boot()]
+    alive = presence.boots(home) if others else set()
+    return [mark for mark in others if mark.boot not in alive]
 
 
 def in_doubt(home: Home) -> bool:
-    """Whether the machine went down before all that was written had reached its disk."""
-    made_in = _Mark(home).of()
-    return made_in is not None and made_in != cache.boot()
+    """Whether a machine went down before all that was written had reached the disk."""
+    return bool(_doubtful(home))
 
 
 def lost(home: Home, files: Iterable[Placed]) -> Iterator[str]:
     """Paths of those files that a power cut may have reached, and that do not have their digest any more."""
-    since = _Mark(home).since() - SLACK
+    since = min((mark.since for mark in _doubtful(home)), default=math.inf) - SLACK
     for file in files:
         path = home.root / file.path
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -83,13 +106,15 @@ def lost(home: Home, files: Iterable[Placed]) -> Iterator[str]:
 
 
 def settle(home: Home) -> None:
-    """After ``lost``, or where a former run has not waited for the disk: brings it there, and takes the mark away.
+    """After ``lost``, or where former runs have not waited for the disk: brings it there, and takes the marks away.
 
+    Only while nobody else is at work there.
     Raises: OSError.
     """
-    if _Mark(home).of() is not None:
+    if marks := _marks(home):
         sync(home)
-        _Mark(home).remove()
+        for mark in marks:
+            mark.remove()
 
 
 @contextmanager
@@ -98,8 +123,7 @@ def writing(home: Home) -> Iterator[None]:
 
     Raises: OSError where the disk did not take what was written.
     """
-    mark = _Mark(home)
-    mark.make()
+    mark = _new_mark(home)
     syncer = _Syncer(home, mark)
     try:
         yield

@@ -110,6 +110,9 @@ class Incomplete(MedfetchError):
 class Stopped(MedfetchError):
     """A signal asked the run to stop; everything complete is kept."""
 
+    PARKED = 75
+    """The exit code of a run that has time to end what is nearly here: EX_TEMPFAIL of sysexits.h."""
+
     def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code

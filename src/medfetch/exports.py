@@ -23,6 +23,7 @@ from medfetch import (
     kept,
     layers,
     planning,
+    presence,
     receipt,
     runner,
     standing,
@@ -68,7 +69,7 @@ def export(
     with ExitStack() as stack:
         if not layers.is_layer(home, settings) and os.access(home.inner, os.W_OK):
             # Nobody may change it meanwhile; and what a killed run has left is entered.
-            stack.enter_context(runner.working_in(home, display))
+            stack.enter_context(presence.alone(home, display))
             upkeep.enter(home)
         return _export(recipe, wish, home, folder, settings, display, unguarded)
 

@@ -398,12 +398,14 @@ class Fetching:
 
     def _find_orphans(self) -> dict[str, Path]:
         """What former owners of this shard left: partials to go on from, and half-unpacked folders to remove."""
-        orphans = {}
+        orphans: dict[str, Path] = {}
         for path in self.home.partial.glob(f"{self.prefix}-*"):
             if path.suffix == STAGING:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == PARTIAL:
-                orphans[path.name.split(".", 1)[0]] = path
+                stem = path.name.split(".", 1)[0]
+                # Of several, one was copied from another.
+                orphans[stem] = max(path, orphans.get(stem, path), key=lambda each: each.stat().st_size)
         return orphans
 
 

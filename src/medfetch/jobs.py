@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfetch import planning
 from medfetch.cache import Home
 from medfetch.config import Settings
+
+PARK_WITHIN = 10.0
+"""Seconds that transfers get to end when a run is parked, as a job whose time is nearly up: no other is begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,17 @@ class ShardJob:
     """By part, best first: {source, locator, into}."""
     archives: str
     """``unpack``, ``keep`` (unpack and keep) or ``as-is``."""
+    shared: bool = False
+    """Others work on the plan, too: what they hold is left to them, and what is through is marked for them."""
 
     @property
     def path(self) -> Path:
         return self.home.plans / self.plan / f"{self.number:05d}.sqlite"
+
+    @property
+    def lease(self) -> Path:
+        return planning.lease(self.path)
+
+    @property
+    def ended(self) -> Path:
+        return planning.ended(self.path)

@@ -67,23 +67,40 @@ def _alive(pid: int, started: str | None) -> bool:
 class Lease:
     """A held lease; ``release`` gives it back."""
 
-    def __init__(self, path: Path, token: str) -> None:
+    def __init__(self, path: Path, content: dict[str, object]) -> None:
         self.path = path
-        self.token = token
+        self.token = str(content["token"])
+        self._content = content
         _Heart.of_process().keep(path)
+
+    def held(self) -> bool:
+        """Whether it is still ours: after a long silence somebody else may have it."""
+        return (owner(self.path) or {}).get("token") == self.token
+
+    def tell(self, **about: object) -> None:
+        """What its file says besides who holds it. Only for a lease that nobody else wants."""
+        self._content |= about
+        temporary = self.path.with_name(f".{self.path.name}.new")
+        with suppress(OSError):  # it is news for others, which may come later
+            temporary.write_text(json.dumps(self._content))
+            temporary.chmod(_mode(self.path))
+            temporary.replace(self.path)
 
     def release(self) -> None:
         _Heart.of_process().forget(self.path)
-        # After a long silence of ours it may be somebody else's.
-        if (owner(self.path) or {}).get("token") == self.token:
+        if self.held():
             with suppress(OSError):
                 self.path.unlink()
 
 
-def take(path: Path) -> Lease | None:
-    """The lease at ``path``, or None while somebody who lives holds it. A dead owner's lease is cleared away."""
+def take(path: Path, **about: object) -> Lease | None:
+    """The lease at ``path``, or None while somebody who lives holds it. A dead owner's lease is cleared away.
+
+    ``about`` is what its file says besides who holds it.
+    """
     token = f"{platform.node()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
-    content = {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    who = {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    content = {**who, **about}
     for _ in range(2):
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -93,15 +110,19 @@ def take(path: Path) -> Lease | None:
             continue
         try:
             with os.fdopen(descriptor, "w") as file:
-                # As open as its folder, whatever the umask: hosts' slots are everybody's, those of a home its readers'.
                 with suppress(PermissionError):  # FAT has no modes
-                    os.fchmod(descriptor, 0o644 & path.parent.stat().st_mode)
+                    os.fchmod(descriptor, _mode(path))
                 json.dump(content, file)
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        return Lease(path, token)
+        return Lease(path, content)
     return None
+
+
+def _mode(path: Path) -> int:
+    """As open as its folder, whatever the umask: hosts' slots are everybody's, those of a home its readers'."""
+    return 0o644 & path.parent.stat().st_mode
 
 
 def owner(path: Path) -> dict[str, object] | None:
@@ -118,14 +139,25 @@ def is_dead(path: Path) -> bool:
     held_by = owner(path)
     if held_by and held_by.get("machine") == _machine():
         return not _alive(int(str(held_by["pid"])), held_by.get("started"))  # type: ignore[arg-type]
-    return _silence(path) > (STALE if held_by else MOMENT)
+    return silence(path) > (STALE if held_by else MOMENT)
 
 
-_watched: dict[Path, tuple[int, float]] = {}
-"""The last sign of life of what this process waits for, and when, by a clock that never jumps, it was first seen."""
+def is_alive(path: Path) -> bool:
+    """Whether the holder is known to run: a process of this machine, or one that gave a sign while it was watched."""
+    held_by = owner(path)
+    if held_by and held_by.get("machine") == _machine():
+        return not is_dead(path)
+    silence(path)
+    _, since, beats = _watched.get(path, (0, 0.0, False))
+    return beats and time.monotonic() - since < 2 * HEARTBEAT
 
 
-def _silence(path: Path) -> float:
+_watched: dict[Path, tuple[int, float, bool]] = {}
+"""The last sign of life of what this process waits for; when, by a clock that never jumps, it was first seen; and
+whether it was not the first one."""
+
+
+def silence(path: Path) -> float:
     """Seconds without a sign of life; 0 where there is no file.
 
     By the clock, or by what was watched from here, whichever is longer: where a clock was set back, signs of life lie
@@ -135,8 +167,8 @@ def _silence(path: Path) -> float:
         sign = path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0.0
-    if _watched.get(path, (None, 0))[0] != sign:
-        _watched[path] = sign, time.monotonic()
+    if path not in _watched or _watched[path][0] != sign:
+        _watched[path] = sign, time.monotonic(), path in _watched
     return max(time.time() - sign / 1e9, time.monotonic() - _watched[path][1])
 
 
@@ -149,7 +181,7 @@ def _clear_dead(path: Path) -> bool:
     try:
         os.close(os.open(clearing, os.O_CREAT | os.O_EXCL, 0o644))
     except FileExistsError:
-        if _silence(clearing) > MOMENT:
+        if silence(clearing) > MOMENT:
             clearing.unlink(missing_ok=True)
         return False
     try:

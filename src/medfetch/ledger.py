@@ -62,11 +62,12 @@ def placed_of_row(row: tuple[Any, ...]) -> Placed:
 
 
 class Ledger:
-    """What is in a home. Written by the coordinator of a run, read by everybody."""
+    """What is in a home. Written by whoever holds the home's lease while nobody else works there, read by everybody."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = database.connect(path, LEDGER, VERSION)
+    def __init__(self, path: Path, *, watching: bool = False) -> None:
+        """``watching``: others may be at work, and nothing will be written but sums (``database.connect``)."""
+        self.path, self._watching = path, watching
+        self._db = database.connect(path, LEDGER, VERSION, watching=watching)
 
     def close(self) -> None:
         self._db.close()
@@ -163,7 +164,7 @@ class Ledger:
         before = self._changes()
         sums = count()
         # On a full disk, or where this user may only read, it is counted each time.
-        if database.is_writable(self.path):
+        if database.may_write(self.path, watching=self._watching):
             with suppress(CacheError, DiskFull), transaction(self._db, self.path):
                 if before == self._changes():
                     self._db.execute("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", (what, *sums))
@@ -179,7 +180,7 @@ class Ledger:
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (unit INTEGER PRIMARY KEY)")
         self._db.execute("DELETE FROM wanted")
         for shard in shards:
-            with attached(self._db, shard):
+            with attached(self._db, shard, watching=self._watching):
                 self._db.execute(
                     "INSERT OR IGNORE INTO wanted SELECT u.id FROM other.entry e JOIN unit u"
                     " ON u.path = e.path AND u.key = e.key"

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medfetch import archives, brought, cache, durability, planning, runner, unpack
+from medfetch import archives, brought, cache, durability, fulfilling, planning, presence, runner, unpack
 from medfetch.brought import Brought, Recognising
 from medfetch.cache import Home, Readers, disk_errors
 from medfetch.checksum import hash_file
@@ -37,6 +37,7 @@ from medfetch.planning import Plan
 from medfetch.pool import Pool
 from medfetch.progress import Counting, Display
 from medfetch.receipt import IMPORTED
+from medfetch.reconciling import reconcile
 from medfetch.runner import Wish
 from medfetch.shard import Active, OpenShard, open_shard
 from medfetch.sources._paths import relative
@@ -96,10 +97,10 @@ def take_in(recipe: Recipe, wish: Wish, paths: Iterable[Path], settings: Setting
     cache.prepare(home, readers)
     try:
         # One import at a time, from the plan on: of two that add to what nobody knows, each would forget the other's.
-        with runner.working_in(home, display, home.inner / "import.lease"):
+        with presence.turn(home.inner / "import.lease", display, "imports something"):
             good = [file for file in files if not brought.is_unfinished(file)]
             made = runner.make_plan(recipe, wish, settings, display, brought=(_path(file.name) for file in good))
-            with readers.only(), runner.working_in(home, display), closing(Ledger(home.ledger)) as ledger:
+            with readers.only(), presence.alone(home, display), closing(Ledger(home.ledger)) as ledger:
                 return _Import(recipe, made, ledger, files, settings, readers, display).run()
     finally:
         cache.remove_if_empty(home)
@@ -126,7 +127,7 @@ class _Import:
         self.reporter = Counting(display.show)
 
     def run(self) -> Taken:
-        before = runner.reconcile(self.made, self.ledger)
+        before = reconcile(self.made, self.ledger)
         _sweep(self.home)
         self.known.add(file for file in self.files if not brought.is_unfinished(file))
         with disk_errors(self.home.root), durability.writing(self.home):
@@ -135,13 +136,13 @@ class _Import:
                 self._work()
             finally:
                 _sweep(self.home)
-                tallies = runner.reconcile(self.made, self.ledger, look=False, durable=False)
+                tallies = reconcile(self.made, self.ledger, look=False, durable=False)
             self._mark_here()
             files = self.ledger.count(self.made.token, self.made.shards) - before["files_here"]
             whole = tallies["done"] == tallies["entries"]
             receipt = None
             if whole:
-                receipt = runner.receipt_of(self.recipe, self.made, self.ledger, self.settings, [])
+                receipt = fulfilling.receipt_of(self.recipe, self.made, self.ledger, self.settings, [])
         self._tell_left()
         missing = tuple(entry.path for _, entry in planning.waiting(self.made))
         return Taken(self.made, files, tuple(self.problems), missing, tuple(self._failures()), receipt)

@@ -62,10 +62,21 @@ class Plan:
     def totals(self) -> dict[str, Any]:
         return dict(self.header["totals"])
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Files and bytes of each shard, where known beforehand."""
+        # Plans of an earlier medfetch do not say.
+        return [(files, size) for files, size in self.header.get("sizes") or [(1, 0)] * self.header["shards"]]
+
+    @property
+    def costs(self) -> bool:
+        """Whether the person is charged for what is fetched."""
+        return any(way["locator"].get("requester_pays") for ways in self.header["routes"].values() for way in ways)
+
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """(part, entry), streamed from disk in their order."""
         for path in self.shards:
-            with closing(Shard(path)) as shard:
+            with closing(Shard(path, watching=True)) as shard:
                 yield from shard.entries()
 
 
@@ -82,7 +93,7 @@ def waiting(plan: Plan) -> Iterator[tuple[str, Entry]]:
 def tally(plan: Plan) -> dict[str, int]:
     """Entries, files and bytes in all and done, and entries that failed; files and bytes where known beforehand."""
     totals = plan.totals
-    missing = dict.fromkeys(("entries", "files", "bytes", "failed"), 0)
+    missing = dict.fromkeys(("entries", "files", "bytes", "failed", "untried"), 0)
     for path in plan.shards:
         for key, value in open_in(path).items():
             missing[key] += value
@@ -94,8 +105,8 @@ def tally(plan: Plan) -> dict[str, int]:
 
 
 def open_in(shard: Path) -> dict[str, int]:
-    """Entries of a shard that are not done, with their files and bytes; and how many of them failed."""
-    with closing(Shard(shard)) as opened:
+    """Entries of a shard that are not done, with their files and bytes (``Shard.open``)."""
+    with closing(Shard(shard, watching=True)) as opened:
         return opened.open()
 
 
@@ -134,6 +145,21 @@ def identity(recipe: Recipe, routes: Mapping[str, list[Route]], selection: Selec
         "limit": selection.limit,
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def lease(shard: Path) -> Path:
+    """Of whoever works on a shard."""
+    return shard.with_suffix(".lease")
+
+
+def ended(shard: Path) -> Path:
+    """There when everything in a shard was tried by one of several tasks, so that no other has to look."""
+    return shard.with_suffix(".ended")
+
+
+def word(source: str, locator: Mapping[str, Any], into: str = "") -> tuple[str, str, str]:
+    """A way as it can be compared with what stands in a plan."""
+    return source, json.dumps(dict(locator), sort_keys=True), into
 
 
 def load(home: Home, plan_id: str) -> Plan | None:
@@ -206,6 +232,7 @@ def _write(
         **header(),
         "token": secrets.token_hex(8),
         "shards": number,
+        "sizes": cut.sizes,
         "parts": cut.parts(),
         "totals": cut.totals(),
     }
@@ -232,6 +259,8 @@ class _Cut:
         """The first entry of the next shard, if there is one."""
         self._made = 0
         self._counts: dict[str, _Counts] = {}
+        self.sizes: list[list[int]] = []
+        """Files and bytes of each shard so far."""
 
     def more(self) -> bool:
         return bool(self._waiting)
@@ -240,8 +269,8 @@ class _Cut:
         """The entries of the next shard."""
         share = max(1, SMALLEST >> self._made // FIRST_SHARDS)
         most_files, most_bytes = SHARD_FILES // share, SHARD_BYTES // share
+        shard, files, size = self._made, 0, 0
         self._made += 1
-        files = size = 0
         rest, self._waiting = itertools.chain(self._waiting, self._entries), []
         for part, entry in rest:
             number, length = files_of(entry) or 1, entry.size or 0
@@ -250,6 +279,7 @@ class _Cut:
                 return
             files += number
             size += length
+            self.sizes[shard:] = [[files, size]]
             check_path(entry.path)
             self._count(part, entry)
             yield part, entry

@@ -5,60 +5,42 @@
 from __future__ import annotations
 
 import datetime
-import json
-import os
 import shutil
-import stat
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from medfetch import (
     admission,
-    agreements,
     archives,
     cache,
-    connections,
     database,
     doors,
     durability,
     folders,
+    fulfilling,
     layers,
-    leases,
-    placing,
     planning,
+    presence,
     receipt,
     requirements,
     sources,
-    standing,
 )
+from medfetch.below import is_whole
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
-from medfetch.engines import local
-from medfetch.errors import (
-    AccessRequired,
-    CacheError,
-    DiskFull,
-    Incomplete,
-    RecipeError,
-    Refused,
-    Retryable,
-    Unreachable,
-    UsageProblem,
-)
+from medfetch.errors import DiskFull, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
-from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
-from medfetch.planning import Plan
-from medfetch.progress import Display, Event, amount, counted, human
-from medfetch.state import Shard
+from medfetch.planning import Plan, word
+from medfetch.progress import Display, Event, human
+from medfetch.reconciling import reconcile
+from medfetch.shares import Share
 from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Selection, Verdict
 
 if TYPE_CHECKING:
@@ -66,13 +48,6 @@ if TYPE_CHECKING:
     from medfetch.remote import Way
 
 INDEX = "idc-index-data"
-SHOWN = 10
-"""Files that a message names."""
-POLL = 0.5
-WORTH_FILES, WORTH_BYTES = 100, 100 * 10**6
-"""Files, or bytes, for which a further process is started: for less it takes longer to start than to fetch them."""
-SLOWEST = 32 * 1024
-"""Bytes per second that each connection should have of a limited rate: slower ones are given up as stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +80,10 @@ def make_plan(
     """
     home = home_of(recipe, settings)
     if durability.in_doubt(home):
-        with working_in(home, display):
-            durability.recover(home)
+        with presence.entrance(home, display, lambda run: False) as others:
+            # While others are at work, what they have open is whole.
+            if not others:
+                durability.recover(home)
     parts, name = _asked_for(recipe, wish)
     found = planning.load(home, name)
     if brought is not None and len(parts) > 1 and any(map(_is_unknown, parts)):
@@ -135,7 +112,10 @@ def make_plan(
     unread: list[RemoteFile] = []
     entries = _entries(routes, wish, settings, display, unknown, unread)
     try:
-        with readers.only():
+        # A host is asked once, however many tasks begin together.
+        with readers.only(), presence.turn(home.plans / f"{name}.lease", display, "makes the plan"):
+            if not wish.refresh and brought is None and (made := planning.load(home, name)):
+                return made
             return planning.build(
                 home, name, entries, wish.selection,
                 header=lambda: _header(recipe, wish, {part: [*routes[part], *closed[part]] for part in routes}),
@@ -169,7 +149,7 @@ def _below(recipe: Recipe, wish: Wish, parts: list[Part], settings: Settings) ->
                 continue
             if wish.route is None or all(header["routes"][name][0]["source"] == wish.route for name in names):
                 found.append(made)
-    return next((made for made in found if _is_whole(made)), found[0] if found else None)
+    return next((made for made in found if is_whole(made)), found[0] if found else None)
 
 
 def _of_layer(
@@ -181,7 +161,7 @@ def _of_layer(
     """
     home, names = home_of(recipe, settings), [part.name for part in parts]
     try:
-        if not wish.own and not cache.is_there(home) and _is_whole(below):
+        if not wish.own and not cache.is_there(home) and is_whole(below):
             with database.untouched(below.home.root):
                 layers.check_selection(below, names, wish.selection)
             return below
@@ -240,8 +220,8 @@ def check_again(recipe: Recipe, made: Plan, settings: Settings) -> None:
     """Whether a plan may still be worked off, as far as this machine knows. Raises: AccessRequired, UsageProblem."""
     parts = []
     for part in (part for part in recipe.parts if part.name in made.header["parts"]):
-        first = _word(**made.header["routes"][part.name][0])
-        planned = tuple(way for way in part.routes if _word(way.source, way.locator, way.into) == first)
+        first = word(**made.header["routes"][part.name][0])
+        planned = tuple(way for way in part.routes if word(way.source, way.locator, way.into) == first)
         parts.append(replace(part, routes=planned or part.routes))
     silent = [part for part in parts if not doors.can_ask([part])]
     admission.check(recipe, parts, settings, ask=lambda: None, silent=silent, held=False)
@@ -319,7 +299,7 @@ def _retire(made: Plan | None, display: Display) -> None:
     """Removes a former plan, when nobody works on it any more; what came by it stays in the ledger."""
     if made is None:
         return
-    with working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
+    with presence.alone(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         reconcile(made, ledger, look=False)
         shutil.rmtree(made.folder)
 
@@ -473,12 +453,18 @@ def _teller(display: Display, part: str) -> Callable[[str], None]:
 # -- get ---------------------------------------------------------------------------------------------------------
 
 
-def get(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> dict[str, Any]:
-    """Everything of a wish in its place, whole and verified; returns the receipt.
+def get(
+    recipe: Recipe, wish: Wish, settings: Settings, display: Display, share: Share | None = None
+) -> dict[str, Any] | None:  # fmt: skip
+    """Everything of a wish in its place, whole and verified; returns the receipt. Of a task's ``share`` likewise, but
+    None while other tasks are at work on the rest.
 
     Raises: AccessRequired, UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
-    return fulfil(recipe, make_plan(recipe, wish, settings, display), settings, display)
+    made = make_plan(recipe, wish, settings, display)
+    if share is None:
+        return fulfil(recipe, made, settings, display)
+    return fulfilling.side_by_side(recipe, made, settings, display, readers_of(recipe, settings), share)
 
 
 def fulfil(
@@ -491,321 +477,5 @@ def fulfil(
     say. ``refuses``: what the file system cannot hold (``taking``).
     Raises: UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
-    if layers.is_layer(made.home, settings):
-        return _in_layer(recipe, made, display)
-    if there := _read_only(made):
-        return there
     readers = readers or readers_of(recipe, settings)
-    cache.prepare(made.home, readers)
-    with readers.only(), working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
-        tallies = reconcile(made, ledger)
-        content = {"dataset": recipe.id, "plan": made.id, **made.totals, "files_here": tallies["files_here"]}
-        display.say("plan", content, describe(recipe, made, tallies))
-        before = receipt.of_plan(made)
-        if tallies["done"] == tallies["entries"] and before:
-            return before
-        if tallies["done"] < tallies["entries"]:
-            below = [given] if given else list(layers.homes(recipe, settings))
-            tallies = _take(recipe, made, ledger, below, settings, display, tallies, refuses, final=bool(given))
-        if tallies["done"] < tallies["entries"]:
-            if given:
-                raise _incomplete(recipe, made, tallies)
-            _check_by_hand(recipe, made, settings)
-            if settings.offline:
-                raise Unreachable(f"{standing.label(recipe)} is not complete", hint="leave out --offline")
-            _check_space(recipe, made, tallies)
-        with cache.disk_errors(made.home.root), durability.writing(made.home):
-            ledger.relax()
-            failovers: list[Event] = []
-            if tallies["done"] < tallies["entries"]:
-                try:
-                    _run(made, _open_ways(recipe, made, settings), settings, display, tallies, failovers)
-                finally:
-                    tallies = reconcile(made, ledger, look=False, durable=False)
-            if tallies["done"] < tallies["entries"]:
-                raise _incomplete(recipe, made, tallies)
-            written = receipt_of(recipe, made, ledger, settings, failovers)
-            # Before the last sync begins: whoever then changes a folder may have to wait for it.
-            ledger.close()
-            return written
-
-
-def receipt_of(
-    recipe: Recipe, made: Plan, ledger: Ledger, settings: Settings, failovers: list[Event]
-) -> dict[str, Any]:
-    """Writes the receipt of a plan of which all is there; returns it."""
-    # Noted in the ledger now, so that nobody who asks for the status has to wait.
-    ledger.count(made.token, made.shards)
-    ledger.totals()
-    parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-    return receipt.write(made, ledger, settings, failovers, standing.rests_on(recipe, parts, settings))
-
-
-def check_by_hand(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> None:
-    """Whether what only a person can fetch is here. Raises: AccessRequired, which names it; CacheError, DiskFull."""
-    # What a layer has of it, nobody need bring: that is seen when it is taken.
-    if not any(map(_all_by_hand, made.header["routes"].values())) or any(layers.homes(recipe, settings)):
-        return
-    readers = readers_of(recipe, settings)
-    cache.prepare(made.home, readers)
-    with readers.only(), working_in(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
-        reconcile(made, ledger)
-        _check_by_hand(recipe, made, settings)
-
-
-def _check_by_hand(recipe: Recipe, made: Plan, settings: Settings) -> None:
-    """Raises: AccessRequired."""
-    parts = {part for part, ways in made.header["routes"].items() if _all_by_hand(ways)}
-    missing = [entry.path for part, entry in planning.waiting(made) if part in parts] if parts else []
-    if not missing:
-        return
-    wanted = [part for part in recipe.parts if part.name in parts]
-    steps = standing.of_dataset(recipe, wanted, settings, agreements.read(settings), None)
-    more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
-    raise AccessRequired(
-        f"{standing.label(recipe)}: no program fetches {', '.join(missing[:SHOWN])}{more}",
-        steps=[
-            replace(each, state=standing.State.MISSING).as_dict()
-            for each in steps
-            if each.step.kind == requirements.DOWNLOAD
-        ],
-        hint=f"get it by hand, then: medfetch import {recipe.id} FILE…",
-    )
-
-
-def _all_by_hand(ways: Iterable[Mapping[str, Any]]) -> bool:
-    return all(way["source"] in requirements.BY_HAND for way in ways)
-
-
-def _take(
-    recipe: Recipe, made: Plan, ledger: Ledger, below: list[Home], settings: Settings, display: Display,
-    tallies: dict[str, int], refuses: taking.Refuses, *, final: bool,
-) -> dict[str, int]:  # fmt: skip
-    """What other homes have of a plan; the tallies after that."""
-    if final:
-        _check_space(recipe, made, tallies)
-    for home in below:
-        if tallies["done"] == tallies["entries"]:
-            break
-        from medfetch.taking import Taking  # few have layers or exports
-
-        take = Taking(made, home, ledger, settings.reserve, display.show, refuses=refuses)
-        display.start(made.header["dataset"], {**made.totals, **tallies})
-        with cache.disk_errors(made.home.root), durability.writing(made.home):
-            ledger.relax()
-            try:
-                unread = take.run(final=final)
-            finally:
-                display.stop()
-                tallies = reconcile(made, ledger, look=False, durable=False)
-        if unread and final:
-            raise CacheError(unread, hint="export the dataset again")
-        text = f"{counted(take.taken, 'file')} taken from {home.cache}" + (f"; {unread}" if unread else "")
-        display.say("taken", {"files": take.taken, "cache": str(home.cache), "problem": unread}, text)
-    return tallies
-
-
-def _in_layer(recipe: Recipe, made: Plan, display: Display) -> dict[str, Any]:
-    """The receipt of a dataset that is used where it is, in a layer."""
-    with database.untouched(made.home.root):
-        before = receipt.of_plan(made) or {}
-    text = f"{standing.label(recipe)}: {amount(made.totals)}; used where it is, in {made.home.cache}"
-    display.say("plan", {"dataset": recipe.id, "plan": made.id, **made.totals, "layer": str(made.home.cache)}, text)
-    return {**before, "path": str(made.home.root), "layer": str(made.home.cache)}
-
-
-def _read_only(made: Plan) -> dict[str, Any] | None:
-    """The receipt of a complete dataset in a cache that this user may only read, where nothing need be written."""
-    return _whole(made) if not os.access(made.home.inner, os.W_OK) else None
-
-
-def _is_whole(made: Plan) -> bool:
-    """Whether all of a layer's plan is there; what cannot be looked at is not."""
-    with suppress(*layers.UNREADABLE), database.untouched(made.home.root):
-        return _whole(made) is not None
-    return False
-
-
-def _whole(made: Plan) -> dict[str, Any] | None:
-    """The receipt of a plan of which all is there, as far as the sizes of its files tell."""
-    before = receipt.of_plan(made)
-    if before is None or durability.in_doubt(made.home):
-        return None
-    with closing(Ledger(made.home.ledger)) as ledger:
-        whole = ledger.count(made.token, made.shards) >= before["files"] and not _lost(made, ledger)
-    return before if whole else None
-
-
-def describe(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> str:
-    here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
-    pays = "; your account pays for the download" if costs(made) else ""
-    return f"{standing.label(recipe)}: {amount(made.totals)}{here}{pays}"
-
-
-def costs(made: Plan) -> bool:
-    """Whether the person is charged for what a plan fetches."""
-    return any(way["locator"].get("requester_pays") for ways in made.header["routes"].values() for way in ways)
-
-
-def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = True) -> dict[str, int]:
-    """Brings plan, ledger and disk together; the sum of the shards' tallies.
-
-    ``look`` asks the disk for each file, and counts those in place as ``files_here``.
-    """
-    shards = made.shards
-    with cache.disk_errors(made.home.root):
-        placing.hand_over(made.home, shards, ledger, durable=durable)
-    if not look:
-        return planning.tally(made)
-    ledger.lose(_lost(made, ledger))
-    with cache.disk_errors(made.home.root):
-        if durability.in_doubt(made.home):
-            ledger.lose(list(durability.lost(made.home, ledger.files())))
-        durability.settle(made.home)
-    for path in shards:
-        with closing(Shard(path)) as shard:
-            shard.reopen(ledger)
-    return {**planning.tally(made), "files_here": ledger.count(made.id, shards)}
-
-
-def _lost(made: Plan, ledger: Ledger) -> list[str]:
-    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
-    root = f"{made.home.root}{os.sep}"
-    lost = []
-    for path, size in ledger.sizes(made.shards, made.totals["entries"]):
-        try:
-            found = os.stat(root + path)
-        except (FileNotFoundError, NotADirectoryError):
-            lost.append(path)
-        else:
-            if found.st_size != size or not stat.S_ISREG(found.st_mode):
-                lost.append(path)
-    return lost
-
-
-def _check_space(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
-    """Raises DiskFull before the first byte where the dataset cannot fit, unpacking counted."""
-    parts = [part for part in recipe.parts if part.name in made.header["parts"]]
-    partly = bool(made.header["select"]) or made.header["limit"] is not None
-    # Of archives in part the directories tell; what is published is of all.
-    unpacked = 0 if partly else sum(part.unpacked or 0 for part in parts)
-    missing = made.totals["bytes"] - tallies["bytes_done"]
-    if made.totals["unknown_sizes"] and not partly:
-        missing = max(missing, sum(part.size or 0 for part in parts) - tallies["bytes_done"])
-    # Without a published figure an archive's content is taken to be as large as the archive.
-    needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)
-    # What a former run left of it lies on that disk already.
-    needed -= sum(path.stat().st_size for path in made.home.partial.iterdir() if path.is_file())
-    free = cache.free_bytes(made.home.root)
-    if needed > free:
-        raise DiskFull(
-            f"{standing.label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",
-            hint="choose another cache with --cache DIR, or less with --select or --part",
-        )
-
-
-def _open_ways(recipe: Recipe, made: Plan, settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """The plan's ways without those that wait for a step, by part; the first of them was judged when it was planned."""
-    found = dict(made.header["routes"])
-    for part in (part for part in recipe.parts if part.name in made.header["routes"]):
-        may = admission.ways(recipe, part, settings)
-        closed = [_word(way.source, way.locator, way.into) for way in part.routes if way not in may]
-        first, *others = found[part.name]
-        found[part.name] = [
-            first, *(way for way in others if _word(**way) not in closed)
-        ]  # fmt: skip
-    return found
-
-
-def _word(source: str, locator: Mapping[str, Any], into: str = "") -> tuple[str, str, str]:
-    """A way as it can be compared with what stands in a plan."""
-    return source, json.dumps(dict(locator), sort_keys=True), into
-
-
-def _run(
-    made: Plan, routes: dict[str, list[dict[str, Any]]], settings: Settings, display: Display,
-    tallies: Mapping[str, int], failovers: list[Event],
-) -> None:  # fmt: skip
-    def show(event: Event) -> None:
-        if event.kind == "failover":
-            failovers.append(event)
-        display.show(event)
-
-    open_in = {number: planning.open_in(path) for number, path in enumerate(made.shards)}
-    # The largest first, so that all processes end at about the same time.
-    order = sorted(open_in, key=lambda number: (open_in[number]["bytes"], open_in[number]["files"]), reverse=True)
-    open_shards = [number for number in order if open_in[number]["entries"]]
-    worth = settings.processes
-    if not made.totals["unknown_sizes"]:
-        missing = {what: sum(each[what] for each in open_in.values()) for what in ("files", "bytes")}
-        worth = 1 + max(missing["files"] // WORTH_FILES, missing["bytes"] // WORTH_BYTES)
-    processes = min(settings.processes, len(open_shards), worth)
-    settings = replace(settings, processes=processes)
-    ways = [ways[0] for ways in routes.values()]
-    borne = max(sources.traits(sources.get(way["source"]), way["locator"]).connections for way in ways)
-    if settings.limit_rate:
-        borne = min(borne, settings.limit_rate // SLOWEST)
-    # More connections than a host bears would only wait for each other.
-    most = max(1, min(settings.jobs or connections.MOST, borne) // processes)
-    start = most if settings.jobs else min(most, connections.START)
-    jobs = [
-        ShardJob(
-            made.home, made.id, number, "", start, most, settings, routes, made.header["archives"],
-        )
-        for number in open_shards
-    ]  # fmt: skip
-    display.start(made.header["dataset"], {**made.totals, **tallies})
-    try:
-        local.run(jobs, processes, show)
-    finally:
-        display.stop()
-
-
-def _incomplete(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> Incomplete:
-    failures: list[dict[str, Any]] = []
-    codes: set[int] = set()
-    for path in made.shards:
-        with closing(Shard(path)) as shard:
-            for entry, reason, code in shard.failures(20):
-                codes.add(code)
-                failures.append({"path": entry, "reason": reason})
-    missing = tallies["entries"] - tallies["done"]
-    # Wrong bytes are the gravest; "no host answered" is said only where that was all.
-    code = 4 if 4 in codes else 6 if codes == {6} else 1
-    first = f": {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
-    return Incomplete(
-        f"{standing.label(recipe)}: {missing} of {tallies['entries']} could not be had{first}",
-        failures=failures[:20],
-        exit_code=code,
-        hint=f"the rest is kept; the same command goes on from there{_or_by_hand(recipe, made)}",
-    )
-
-
-def _or_by_hand(recipe: Recipe, made: Plan) -> str:
-    """Where a person may get what no program could."""
-    pages = [
-        way.locator.get("at") or way.locator.get("package")
-        for part in recipe.parts
-        if part.name in made.header["parts"]
-        for way in part.routes
-        if requirements.by_hand(way)
-    ]
-    return f", or get it at {pages[0]} and give it to medfetch import {recipe.id}" if pages else ""
-
-
-@contextmanager
-def working_in(home: Home, display: Display, at: Path | None = None) -> Iterator[None]:
-    """Holds a home for one coordinator; waits for another, and says so. ``at``: another lease than that of the home."""
-    said, path = False, at or home.lease
-    with cache.disk_errors(home.root):
-        while (lease := leases.take(path)) is None:
-            if not said:
-                said = True
-                owner = leases.owner(path) or {}
-                text = f"waiting for another medfetch (process {owner.get('pid', 'unknown')}) in {home.root}"
-                display.say("note", {"reason": text}, text)
-            time.sleep(POLL)
-    try:
-        yield
-    finally:
-        lease.release()
+    return fulfilling.alone(recipe, made, settings, display, readers, given=given, refuses=refuses)

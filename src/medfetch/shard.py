@@ -70,7 +70,8 @@ class OpenShard:
 
     def __init__(self, job: ShardJob, lease: leases.Lease, means: Means) -> None:
         self.job, self._lease, self._reporter = replace(job, token=lease.token), lease, means.reporter
-        self._state, self._ledger = Shard(job.path, durable=False), Ledger(job.home.ledger)
+        self._state, self._ledger = Shard(job.path, durable=False), Ledger(job.home.ledger, watching=True)
+        self._former = self._state.own(lease.token)
         with disk_errors(job.home.root):
             finish(job.home, self._state)
         self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means)
@@ -78,6 +79,8 @@ class OpenShard:
         """Every open entry was taken up."""
         self.open = 0
         """Entries in work."""
+        self.lost = False
+        """Somebody else has it, after a long silence of ours: nothing is written any more."""
         self._after = 0
         self._batch = Batch()
         self._flushed = -BATCH_SECONDS
@@ -153,15 +156,29 @@ class OpenShard:
             self.save()
 
     def save(self) -> None:
-        """Writes down all that is finished. Raises: DiskFull, CacheError."""
+        """Writes down all that is finished, unless the shard was lost. Raises: DiskFull, CacheError."""
         if batch := self._batch:
             self._flushed, self._batch = time.monotonic(), Batch()
-            self._place(batch)
+            # One writer: a lease is looked at before each writing, as no lock would keep two apart everywhere.
+            self.lost = self.lost or (self.job.shared and not self._lease.held())
+            if not self.lost:
+                self._place(batch)
 
     def close(self) -> None:
         self._state.close()
         self._ledger.close()
+        if self.ended and not self.lost:
+            with disk_errors(self.job.home.root):
+                self._sweep()
+                if self.job.shared:
+                    self.job.ended.touch()
         self._lease.release()
+
+    def _sweep(self) -> None:
+        """Removes what former owners left: nothing of it is needed any more."""
+        for path in self.job.home.partial.glob(f"{self.job.number:05d}-*") if self._former else ():
+            if path.name.partition(".")[2].rpartition(".")[0] in self._former:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _place(self, batch: Batch) -> None:
         """Writes down finished files and complete entries, and gives the files their names."""
@@ -202,22 +219,25 @@ class OpenShard:
     def _planned(self, unit: str) -> bool:
         """Whether any shard of the plan has that entry."""
         for path in sorted(self.job.path.parent.glob("*.sqlite")):
-            with closing(Shard(path)) as shard:
+            with closing(Shard(path, watching=True)) as shard:
                 if shard.plans(unit):
                     return True
         return False
 
 
 def open_shard(job: ShardJob, means: Means) -> OpenShard | None:
-    """Takes a shard; None while another process that lives works on it.
+    """Takes a shard; None while another process that lives works on it, or where one has just ended it.
 
     Raises: CacheError, DiskFull.
     """
     with disk_errors(job.path):
-        lease = leases.take(job.path.with_suffix(".lease"))
+        lease = leases.take(job.lease)
     if lease is None:
         return None
     try:
+        if job.shared and job.ended.exists():
+            lease.release()
+            return None
         return OpenShard(job, lease, means)
     except BaseException:
         lease.release()

@@ -17,7 +17,7 @@ from medfetch.types import Entry
 
 TODO, DONE, FAILED = 0, 1, 2
 
-VERSION = 2
+VERSION = 3
 """Of its schema."""
 SHARD = """
     CREATE TABLE entry (id INTEGER PRIMARY KEY, part TEXT NOT NULL, key TEXT NOT NULL, path TEXT NOT NULL,
@@ -27,9 +27,11 @@ SHARD = """
         staged TEXT NOT NULL, PRIMARY KEY (path, unit)) WITHOUT ROWID;
     CREATE INDEX placed_unit ON placed (unit);
     CREATE TABLE complete (entry INTEGER PRIMARY KEY);
+    CREATE TABLE owner (token TEXT PRIMARY KEY);
     CREATE TABLE compared (stamp TEXT)
 """
-"""``compared``: the ledger's stamp when the entries that are done were last found in it."""
+"""``owner``: the leases under which it was worked on; their tokens are in the names of partial files. ``compared``: the
+ledger's stamp when the entries that are done were last found in it."""
 OPEN = "CREATE INDEX entry_open ON entry (state, files, size) WHERE state != 1"
 """What is open is counted without a look at what is done. Made when the entries are there, which is faster."""
 
@@ -48,11 +50,11 @@ def create_shard(path: Path, rows: Iterable[tuple[str, Entry]]) -> None:
 
 
 class Shard:
-    """One shard's database. Only its owner writes."""
+    """One shard's database. Only its owner writes; whoever else opens it is ``watching`` (``database.connect``)."""
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, watching: bool = False) -> None:
         self.path, self._durable = path, durable
-        self._db = database.connect(path, SHARD, VERSION, durable=durable)
+        self._db = database.connect(path, SHARD, VERSION, durable=durable, watching=watching)
 
     def close(self) -> None:
         self._db.close()
@@ -72,6 +74,16 @@ class Shard:
     def entries(self) -> Iterator[tuple[str, Entry]]:
         for part, body in self._db.execute("SELECT part, body FROM entry ORDER BY id"):
             yield part, entries.load(body)
+
+    def own(self, token: str) -> set[str]:
+        """Notes another lease; the tokens of those before.
+
+        Raises: DiskFull, CacheError.
+        """
+        before = {row[0] for row in self._db.execute("SELECT token FROM owner")}
+        with transaction(self._db, self.path):
+            self._db.execute("INSERT OR IGNORE INTO owner VALUES (?)", (token,))
+        return before
 
     def placed_of(self, unit: str) -> list[tuple[str, str | None, int]]:
         """(path, key, size) of the files of a unit that wait for the ledger."""
@@ -122,8 +134,9 @@ class Shard:
             )
 
     def open(self) -> dict[str, int]:
-        """Entries that are not done, with their files and bytes where known; and how many of them failed."""
-        counts = dict.fromkeys(("entries", "files", "bytes", "failed"), 0)
+        """Entries that are not done, with their files and bytes where known; and how many of them failed, or are
+        ``untried``."""
+        counts = dict.fromkeys(("entries", "files", "bytes", "failed", "untried"), 0)
         query = (
             "SELECT state, count(*), coalesce(sum(files), 0), coalesce(sum(size), 0) FROM entry"
             " WHERE state != 1 GROUP BY state"
@@ -132,8 +145,12 @@ class Shard:
             counts["entries"] += number
             counts["files"] += files
             counts["bytes"] += size
-            counts["failed"] += number if state == FAILED else 0
+            counts["failed" if state == FAILED else "untried"] += number
         return counts
+
+    def waiting(self) -> int:
+        """Files in place that wait for the ledger."""
+        return int(self._db.execute("SELECT count(*) FROM placed").fetchone()[0])
 
     def failures(self, limit: int) -> list[tuple[str, str, int]]:
         """(path, reason, exit code) of entries that failed."""

@@ -9,12 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, durability, entries, leases, placing, planning, receipt, verify
+from medfetch import cache, durability, entries, leases, placing, planning, presence, receipt, verify
 from medfetch.cache import Home, Readers
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, UsageProblem
@@ -46,7 +46,7 @@ def look(home: Home, recipe: Recipe | None) -> dict[str, Any]:
         tally = planning.tally(made)
         there = receipt.of_plan(made) is not None and tally["done"] == tally["entries"]
         complete = there and not durability.in_doubt(home)
-        tally["files_here"] = _files_here(home, made)
+        tally["files_here"] = _files_here(home, made) + sum(map(_waiting, made.shards))
         word = "complete" if complete else "partial" if tally["files_here"] else "planned"
         plans.append(
             {
@@ -57,17 +57,18 @@ def look(home: Home, recipe: Recipe | None) -> dict[str, Any]:
         )  # fmt: skip
     totals = {"files": 0, "bytes": 0}
     if home.ledger.exists():
-        with closing(Ledger(home.ledger)) as ledger:
+        with closing(Ledger(home.ledger, watching=True)) as ledger:
             totals = ledger.totals()
     states = {each["state"] for each in plans}
     overall = "complete" if states == {"complete"} else "partial" if states & {"partial", "complete"} else "planned"
-    return {"path": str(home.root), "state": overall, **totals, "plans": plans}
+    runs = [run.summary() for run in presence.runs(home)]
+    return {"path": str(home.root), "state": overall, **totals, "plans": plans, "runs": runs}
 
 
 def settle(home: Home) -> None:
     """Enters into the ledger what a killed run had placed but not handed over yet; not while one is at work."""
     # A cache that may only be read is looked at as it is.
-    with suppress(CacheError, OSError), _alone(home) as alone:
+    with suppress(CacheError, OSError), presence.alone_now(home) as alone:
         if alone:
             enter(home)
 
@@ -81,15 +82,20 @@ def enter(home: Home) -> None:
 def _files_here(home: Home, made: Plan) -> int:
     if not home.ledger.exists():
         return 0
-    with closing(Ledger(home.ledger)) as ledger:
+    with closing(Ledger(home.ledger, watching=True)) as ledger:
         return ledger.count(made.token, made.shards)
+
+
+def _waiting(shard: Path) -> int:
+    with closing(Shard(shard, watching=True)) as opened:
+        return opened.waiting()
 
 
 def _failures(made: Plan, most: int = 5) -> list[str]:
     found: list[str] = []
     for path in made.shards:
         if len(found) < most:
-            with closing(Shard(path)) as shard:
+            with closing(Shard(path, watching=True)) as shard:
                 found += [f"{entry}: {reason}" for entry, reason, _ in shard.failures(most - len(found))]
     return found
 
@@ -128,7 +134,7 @@ def check(home: Home, *, content: bool) -> Iterator[tuple[Placed, Finding | None
     """
     if not home.ledger.exists():
         raise CacheError(f"nothing was downloaded to {home.root}", hint="medfetch get")
-    with closing(Ledger(home.ledger)) as ledger, ThreadPoolExecutor(AT_ONCE) as pool:
+    with closing(Ledger(home.ledger, watching=True)) as ledger, ThreadPoolExecutor(AT_ONCE) as pool:
         pending: deque[Future[list[tuple[Placed, Finding | None]]]] = deque()
         for batch in _batches(ledger.files()):
             pending.append(pool.submit(_look_at, home, batch, content))
@@ -182,7 +188,7 @@ def fulfilled(home: Home) -> list[Plan]:
 
 def missing_instances(home: Home) -> Iterator[Finding]:
     """Series with fewer files than planned, across the fulfilled plans of a home."""
-    with closing(Ledger(home.ledger)) as ledger:
+    with closing(Ledger(home.ledger, watching=True)) as ledger:
         for made in fulfilled(home):
             for _, entry in made.entries():
                 wanted = getattr(entry, "files", None)
@@ -210,7 +216,7 @@ def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int
     """
     count = 0
     kept = readers if readers.private else cache.EVERYBODY
-    with cache.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger)) as ledger:
+    with cache.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger, watching=True)) as ledger:
         for file in ledger.files_of_plan(made.shards):
             _copy(made.home.root / file.path, target / file.path, file, readers)
             count += 1
@@ -247,7 +253,7 @@ def remove(home: Home) -> None:
 
     Raises: UsageProblem while a ``get`` is at work there.
     """
-    with _alone(home) as alone:
+    with presence.alone_now(home) as alone:
         if not alone:
             raise UsageProblem(f"another medfetch is at work in {home.root}", hint="wait for it, or stop it")
         shutil.rmtree(home.root)
@@ -260,19 +266,8 @@ def collect(home: Home) -> dict[str, int]:
 
     Where a ``get`` is at work nothing is touched.
     """
-    with _alone(home) as alone:
+    with presence.alone_now(home) as alone:
         return _collect(home) if alone else {"files": 0, "bytes": 0}
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[bool]:
-    """Keeps every ``get`` out of a home meanwhile; False where one is at work."""
-    lease = leases.take(home.lease)
-    try:
-        yield lease is not None
-    finally:
-        if lease:
-            lease.release()
 
 
 def _collect(home: Home) -> dict[str, int]:
@@ -284,9 +279,11 @@ def _collect(home: Home) -> dict[str, int]:
             freed["bytes"] += file.stat().st_size
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with closing(Ledger(home.ledger)) as ledger:
-        for folder in home.plans.glob("*"):
+        for folder in home.plans.glob("*/"):
             if not _in_use(home, folder, ledger):
                 shutil.rmtree(folder)
+    for path in home.plans.glob("*/*.ended"):
+        path.unlink()
     for path in home.plans.glob("*/*.lease"):
         if path.exists() and leases.is_dead(path):
             path.unlink()

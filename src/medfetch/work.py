@@ -12,13 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 from medfetch.connections import Connections
 from medfetch.errors import CacheError, DiskFull, MedfetchError, Refused, Unreachable
 from medfetch.fetching import Begun, Files, Means
 from medfetch.hosts import Hosts
-from medfetch.jobs import ShardJob
+from medfetch.jobs import PARK_WITHIN, ShardJob
 from medfetch.net.stack import client_of
 from medfetch.net.together import Together
 from medfetch.pace import Pace
@@ -39,32 +40,42 @@ REFUSALS = 10
 SAVE_WITHIN = 2.0
 """Seconds that transfers get to end when a run is stopped."""
 
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What ends the work of a process: ``now``, or, with ``parked``, as soon as what is nearly here has come."""
+
+    now: threading.Event = field(default_factory=threading.Event)
+    parked: threading.Event = field(default_factory=threading.Event)
+
+
 Result = Files | Begun | list[RemoteFile] | RemoteFile | Group | Exception
 Task = tuple[Active, Callable[[], Result]]
 
 
 def run_shards(
-    job: ShardJob, more: Callable[[], ShardJob | None], ended: Callable[[int], None], reporter: Reporter,
-    stop: threading.Event, pace: Pace, hosts: Hosts,
+    job: ShardJob, more: Callable[[], ShardJob | None], ended: Callable[[int, bool], None], reporter: Reporter,
+    stops: Stops, pace: Pace, hosts: Hosts,
 ) -> None:  # fmt: skip
     """Works off a shard, and those that ``more`` gives meanwhile; what is finished is written down even when it raises.
 
-    ``ended`` is told the number of each that is through, whether or not all of it could be had. ``hosts`` are this
-    process's connections, which outlive the work.
+    ``ended`` is told the number of each that is through, whether or not all of it could be had, and of those that
+    others have, with False. ``hosts`` are this process's connections, which outlive the work.
     Raises:
         DiskFull, CacheError: the run cannot go on.
         Refused, Unreachable: ten in a row.
         InterruptedError: stopped; state is saved.
     """
-    _Work(job, more, ended, reporter, stop, pace, hosts).run()
+    _Work(job, more, ended, reporter, stops, pace, hosts).run()
 
 
 class _Work:
     def __init__(
-        self, job: ShardJob, more: Callable[[], ShardJob | None], ended: Callable[[int], None], reporter: Reporter,
-        stop: threading.Event, pace: Pace, hosts: Hosts,
+        self, job: ShardJob, more: Callable[[], ShardJob | None], ended: Callable[[int, bool], None],
+        reporter: Reporter, stops: Stops, pace: Pace, hosts: Hosts,
     ) -> None:  # fmt: skip
-        self.more, self.ended, self.reporter, self.stop = more, ended, reporter, stop
+        self.more, self.ended, self.reporter, self.stop, self.parked = more, ended, reporter, stops.now, stops.parked
+        stop = stops.now
         self.connections = Connections(job.start, job.most)
         self.pool = Pool[Task, tuple[Active, Result]](self._call, self.connections.allowed)
         self.together = Together(client_of(job.settings, stop), hosts)
@@ -101,6 +112,8 @@ class _Work:
 
     def _loop(self) -> None:
         while True:
+            if self.parked.is_set():
+                self._let_end()
             if self.stop.is_set():
                 raise InterruptedError
             self._open_next()
@@ -116,6 +129,19 @@ class _Work:
                 self._take(*self.results.popleft())
             self._write_down()
 
+    def _let_end(self) -> None:
+        """Begins nothing, and gives what is under way a while to come."""
+        self.pool.close()
+        ends = time.monotonic() + PARK_WITHIN
+        while (self.together or self.pool.at_work) and time.monotonic() < ends and not self.stop.is_set():
+            if self.together:
+                self.together.turn(SHORT, lambda: None)
+            self.results += self.pool.take(SHORT)
+            while self.results:
+                self._take(*self.results.popleft())
+            self._write_down()
+        self.stop.set()
+
     # -- shards --------------------------------------------------------------------------------------------------
 
     def _open_next(self) -> None:
@@ -129,6 +155,9 @@ class _Work:
         if shard := open_shard(self.next, self.means):
             self.shards.append(shard)
             self.next = None
+        elif self.next.shared:
+            self.ended(self.next.number, False)
+            self.next = None
         else:
             self.next_try = now + LEASE
             self.reporter.emit(Event("note", reason=f"waiting for another process that works on {self.next.path.name}"))
@@ -139,7 +168,18 @@ class _Work:
         for shard in [shard for shard in self.shards if shard.ended]:
             self.shards.remove(shard)
             shard.close()
-            self.ended(shard.job.number)
+            self.ended(shard.job.number, True)
+        for shard in [shard for shard in self.shards if shard.lost]:
+            self._leave(shard)
+
+    def _leave(self, shard: OpenShard) -> None:
+        """To whoever has it now; what comes of its entries that are under way is not written down."""
+        self.reporter.emit(Event("note", reason=f"another process has taken over {shard.job.path.name}"))
+        self.plain = deque(each for each in self.plain if each[0].shard is not shard)
+        self.ready = deque(each for each in self.ready if each[0].shard is not shard)
+        self.shards.remove(shard)
+        shard.close()
+        self.ended(shard.job.number, False)
 
     def _refill(self) -> None:
         """Takes up further entries while there is little to fetch, and hands out what is ready."""

@@ -22,7 +22,7 @@ from medfetch.progress import Display, Lines, Terminal
 from medfetch.types import Selection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: Stopped.PARKED}
 
 
 @dataclass(frozen=True, slots=True)

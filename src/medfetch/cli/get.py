@@ -8,15 +8,16 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import admission, exports, runner, standing, upkeep
+from medfetch import admission, by_hand, exports, runner, shares, standing, upkeep
 from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import in_export, wanted
 from medfetch.config import Settings
-from medfetch.errors import AccessRequired, MedfetchError
+from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
+from medfetch.shares import Share
 from medfetch.types import Recipe
 
 
@@ -30,6 +31,9 @@ from medfetch.types import Recipe
 @click.option("--no-unpack", is_flag=True, help="Leave archives as they are.")
 @click.option("--keep-archives", is_flag=True, help="Unpack archives and keep them too.")
 @click.option("--keep-going", is_flag=True, help="Of several datasets, fetch those that can be had.")
+@click.option(
+    "--shard", metavar="I/N|auto[/N]", help="Task I (from 0) of N that share the work; auto: as the scheduler tells."
+)
 @click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
@@ -38,11 +42,18 @@ from medfetch.types import Recipe
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
-    mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, to: Path | None,
-    export: Path | None,
+    mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
+    to: Path | None, export: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
+    share = shares.parse(shard) if shard is not None else None
+    if share and wish.refresh:
+        raise UsageProblem(
+            "--refresh is for one run, not for each task", hint="medfetch plan --refresh, and then get --shard"
+        )
+    if share and export is not None:
+        raise UsageProblem("--from takes all that is there in one run", hint="leave out --shard")
     display = session.display()
     problems: list[MedfetchError] = []
     if export is not None:
@@ -57,7 +68,8 @@ def command(
                 if refused and not keep_going:
                     runner.check(recipe, own, told, display)
                     continue
-                runner.check_by_hand(recipe, runner.make_plan(recipe, own, told, display), told, display)
+                made = runner.make_plan(recipe, own, told, display)
+                by_hand.look(recipe, made, told, display, runner.readers_of(recipe, told))
                 chosen.append((recipe, replace(own, refresh=False), told))
             except AccessRequired as error:
                 refused.append(error)
@@ -70,7 +82,7 @@ def command(
         problems += refused
         for recipe, own, told in chosen:
             try:
-                _get_one(session, recipe, own, told, display, to)
+                _get_one(session, recipe, own, told, display, share, to)
             except MedfetchError as error:
                 if not keep_going or error.exit_code in (5, 75, 130, 143):
                     raise
@@ -115,9 +127,12 @@ def _get_from(
 
 
 def _get_one(
-    session: Session, recipe: Recipe, wish: Wish, settings: Settings, display: Display, to: Path | None
-) -> None:
-    receipt: dict[str, Any] = runner.get(recipe, wish, settings, display)
+    session: Session, recipe: Recipe, wish: Wish, settings: Settings, display: Display, share: Share | None,
+    to: Path | None,
+) -> None:  # fmt: skip
+    receipt: dict[str, Any] | None = runner.get(recipe, wish, settings, display, share)
+    if receipt is None:
+        return
     if to is not None:
         _place(session, recipe, runner.make_plan(recipe, wish, settings, display), settings, to)
     _tell(session, recipe, wish, receipt, display)

@@ -26,14 +26,16 @@ CRC = Assurance.ARCHIVE_CRC.value
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
 @links.option
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")
+@click.option("--write", is_flag=True, help="Say where it is kept, and in how many shards, for get --shard.")
 @click.option("--files", "show_entries", is_flag=True, help="Each series and file too.")
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
-    mail: TextIO | None, show_entries: bool,
+    mail: TextIO | None, write: bool, show_entries: bool,
 ) -> None:  # fmt: skip
-    """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched."""
+    """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched; the plan is kept, and
+    get works it off."""
     with session.reaching() as settings:
         display = session.display()
         refused: list[AccessRequired] = []
@@ -44,7 +46,8 @@ def command(
                 refused.append(error)
                 continue
             content = _content(recipe, made)
-            session.out(content, _text(standing.label(recipe), content))
+            kept = f"\n  kept in {made.folder}: {counted(content['shards'], 'shard')} for get --shard" if write else ""
+            session.out(content, _text(standing.label(recipe), content) + kept)
             if show_entries:
                 for part, entry in made.entries():
                     for content, text in _lines(part, entry):
@@ -81,8 +84,9 @@ def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
         "not_included": [part.name for part in recipe.parts if part.name not in made.header["parts"]],
         "select": made.header["select"],
         "licence": made.header["licence"],
-        "you_pay": runner.costs(made),
+        "you_pay": made.costs,
         "index": made.header["index"],
+        "shards": made.header["shards"],
         "free_bytes": cache.free_bytes(made.home.root),
         "path": str(made.home.root),
     }

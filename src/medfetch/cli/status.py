@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +22,8 @@ from medfetch.types import Recipe
 @click.argument("names", nargs=-1, shell_complete=completion.names)
 @with_session
 def command(session: Session, names: tuple[str, ...]) -> None:
-    """Show what is in the cache: complete, partial (and what is missing), stale; and agreements that have lapsed."""
+    """Show what is in the cache: complete, partial (and what is missing), stale; which runs are at work on it, on any
+    machine; and agreements that have lapsed."""
     settings = session.resting
     if names:
         recipes = [dois.load(name, settings) for name in names]
@@ -41,14 +43,29 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in each["select"].items()) or "everything"
             stale = f"; stale: {each['stale']} (get --refresh)" if each["stale"] else ""
             here = counted(each["files_here"], "file")
-            some = f"{here} here, {each['missing']:,} of {each['entries']:,} series or files missing"
+            left = human(each["bytes"] - each["bytes_done"])
+            some = f"{here} here, {each['missing']:,} of {each['entries']:,} series or files missing ({left})"
             missing = some if each["missing"] else "nothing missing"
             lines.append(f"  {'+'.join(each['parts'])}, {asked}: {each['state']}, {missing}{stale}")
             lines += [f"    {failure}" for failure in each["failures"]]
+        lines += [_line(run) for run in content["runs"]]
         over = standing.lapsed(name, recipe, settings)
         lines += [f"  lapsed on {each.expires}: {each.step} (medfetch agree {name})" for each in over]
         content["lapsed"] = [{"step": each.step, "expires": each.expires} for each in over]
         session.out({"dataset": name, **content}, "\n".join(lines))
+
+
+def _line(run: dict[str, Any]) -> str:
+    """A run that is at work, or died at it: who, where, since when, how fast, on what."""
+    who = f"task {run['task']}" if run["task"] else "a run"
+    job = f", job {run['job']}" if run["job"] else ""
+    if not run["alive"]:
+        return f"  dead: {who} on {run['host']} (process {run['pid']}{job}), silent for {run['silent']:.0f} s"
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["since"]))
+    rate = f", {human(run['rate'])}/s" if run["rate"] is not None else ""
+    shards = f", {counted(len(run['shards']), 'shard')} in work" if run["shards"] is not None else ""
+    done = f"{counted(run['files'], 'file')}, {human(run['bytes'])}{rate}{shards}"
+    return f"  at work: {who} on {run['host']} (process {run['pid']}{job}) since {since}: {done}"
 
 
 def _status(home: Home, recipe: Recipe | None, settings: Settings) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import click
 
-from medfetch import database, dois, layers, rehearsal, runner, standing, upkeep
+from medfetch import database, dois, layers, presence, rehearsal, runner, standing, upkeep
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.errors import IntegrityError, UsageProblem
@@ -52,7 +52,8 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
                 plans = upkeep.fulfilled(home)
                 for made in plans:
                     runner.check_again(recipe, made, settings)
-                upkeep.forget(home, findings)
+                with presence.alone(home, session.display()):
+                    upkeep.forget(home, findings)
                 for made in plans:
                     runner.fulfil(recipe, made, settings, session.display())
         else:

@@ -26,7 +26,7 @@ from medfetch.hosts import Hosts
 from medfetch.jobs import ShardJob
 from medfetch.pace import Pace
 from medfetch.progress import Counting
-from medfetch.work import run_shards
+from medfetch.work import Stops, run_shards
 
 REPORT_EVERY = 0.2
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -38,7 +38,7 @@ KEPT, ALONE = 64 << 20, 4 << 20
 def main(pipe: int, rate: int) -> None:
     connection = Connection(pipe)
     sending = threading.Lock()
-    stop = threading.Event()
+    stops = Stops()
     jobs: queue.SimpleQueue[ShardJob | None] = queue.SimpleQueue()
 
     def send(message: Any) -> None:
@@ -46,10 +46,15 @@ def main(pipe: int, rate: int) -> None:
             connection.send(message)
 
     def listen() -> None:
-        """The parent's words: jobs, "stop", or its end, after which nobody may write for it."""
+        """The parent's words: jobs, "stop", "park", or its end, after which nobody may write for it."""
         try:
             while (message := connection.recv()) is not None:
-                stop.set() if message == "stop" else jobs.put(message)
+                if message == "stop":
+                    stops.now.set()
+                elif message == "park":
+                    stops.parked.set()
+                else:
+                    jobs.put(message)
             jobs.put(None)
         except (EOFError, OSError):
             os._exit(1)
@@ -59,7 +64,7 @@ def main(pipe: int, rate: int) -> None:
     gc.freeze()
     # The parent decides what an interrupt at the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stops.now.set())
     threading.Thread(target=listen, daemon=True).start()
     reporter = Counting(send)
 
@@ -84,14 +89,17 @@ def main(pipe: int, rate: int) -> None:
             jobs.put(None)  # the end is for whoever asks next, too
         return None
 
+    def ended(number: int, through: bool) -> None:
+        send(("ended" if through else "passed", number))
+
     hosts: Hosts | None = None
     while job := more(wait=True):
         logs.start(job.settings.verbose)
-        hosts = hosts or Hosts(cache.hosts_folder(job.home.cache), stop.is_set)
-        pace = Pace(job.settings.limit_rate, stop, rate)
+        hosts = hosts or Hosts(cache.hosts_folder(job.home.cache), stops.now.is_set)
+        pace = Pace(job.settings.limit_rate, stops.now, rate)
         error: BaseException | None = None
         try:
-            run_shards(job, more, lambda number: send(("end", number)), reporter, stop, pace, hosts)
+            run_shards(job, more, ended, reporter, stops, pace, hosts)
         except (MedfetchError, InterruptedError) as failure:
             error = failure
         except Exception as bug:  # must end the run with a message, not with a worker that dies again and again

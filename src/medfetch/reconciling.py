@@ -1,0 +1,48 @@
+"""Plan, ledger and disk brought together, by whoever is alone in a home. It must not know the network or sources."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+
+from medfetch import cache, durability, placing, planning
+from medfetch.ledger import Ledger
+from medfetch.planning import Plan
+from medfetch.state import Shard
+
+
+def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = True) -> dict[str, int]:
+    """Brings plan, ledger and disk together; the sum of the shards' tallies.
+
+    ``look`` asks the disk for each file, and counts those in place as ``files_here``.
+    """
+    shards = made.shards
+    with cache.disk_errors(made.home.root):
+        placing.hand_over(made.home, shards, ledger, durable=durable)
+    if not look:
+        return planning.tally(made)
+    ledger.lose(lost(made, ledger))
+    with cache.disk_errors(made.home.root):
+        if durability.in_doubt(made.home):
+            ledger.lose(list(durability.lost(made.home, ledger.files())))
+        durability.settle(made.home)
+    for path in shards:
+        with closing(Shard(path)) as shard:
+            shard.reopen(ledger)
+    return {**planning.tally(made), "files_here": ledger.count(made.id, shards)}
+
+
+def lost(made: Plan, ledger: Ledger) -> list[str]:
+    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
+    root = f"{made.home.root}{os.sep}"
+    lost = []
+    for path, size in ledger.sizes(made.shards, made.totals["entries"]):
+        try:
+            found = os.stat(root + path)
+        except (FileNotFoundError, NotADirectoryError):
+            lost.append(path)
+        else:
+            if found.st_size != size or not stat.S_ISREG(found.st_mode):
+                lost.append(path)
+    return lost
