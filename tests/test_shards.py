@@ -239,7 +239,9 @@ def test_tasks_that_are_killed_are_taken_over(
     until(lambda: not any(map(runs, orphans)), "workers end with their parent")
     outcomes = [ended(process) for process in tasks.values() if process.returncode != -signal.SIGKILL]
     assert [code for code, _, _ in outcomes] == [0] * len(outcomes), outcomes
-    assert any(events[-1]["event"] == "receipt" for _, events, _ in outcomes)
+    # Whoever ended last may have been killed after the others had left the rest to it.
+    code, events, err = ended(task(run, home, 0, 4))
+    assert (code, events[-1]["event"], events[-1]["files"]) == (0, "receipt", FILES), err
     assert tree(root(cache)) == wanted
     print(f"{box.stats.data_bytes / (FILES * SIZE) - 1:.1%} sent twice")
     assert box.stats.most_connections <= CAP
@@ -326,7 +328,6 @@ def test_status_shows_who_is_at_work_and_who_died(
     assert isinstance(first["rate"], int)
     status = run("status", NAME, PYTHONPATH=str(home), NODE="login")
     assert f"at work: task 0/2 on n0 (process {tasks[0].pid}, job 17_0) since" in status.out
-    assert "partial" in status.out
     os.killpg(tasks[0].pid, signal.SIGKILL)
     tasks[0].communicate(timeout=60)
     until(lambda: any(not each["alive"] for each in found()), "the dead one")

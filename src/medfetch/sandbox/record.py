@@ -62,6 +62,8 @@ def _established(connection: socket.socket) -> bool:
     if not hasattr(socket, "TCP_INFO"):
         return True
     try:
+        # Twice: the state is read before a sender in the middle of its call is waited for, behind whom an end may wait.
+        connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         # The first byte of struct tcp_info, in linux/tcp.h, is its state; 1 is that of RFC 9293's ESTABLISHED.
         return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\1"
     except OSError:
