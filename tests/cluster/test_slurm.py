@@ -159,12 +159,10 @@ def test_an_array_survives_what_befalls_clusters(slurm: Slurm, box: Box, tmp_pat
     others = [name for name in sorted(tasks) if nodes[name] != down]
     assert len(others) >= 4, nodes
     until(lambda: sent() > needed // 10, "bytes")
-    print("before", box.ask("GET", "__stats"))
     # Two tasks are killed, and nobody starts them again …
     for killed in others[:2]:
         os.kill(tasks[killed]["pid"], signal.SIGKILL)
     until(lambda: sent() > needed // 4, "bytes")
-    print("killed", box.ask("GET", "__stats"))
     # … a node goes down with its tasks, which the scheduler notices …
     on_cluster("bash", str(SLURM_UP), "kill-node", down[1:])
     on_cluster("scontrol", "update", f"nodename={down}", "state=down", "reason=crashed")
@@ -172,7 +170,6 @@ def test_an_array_survives_what_befalls_clusters(slurm: Slurm, box: Box, tmp_pat
     on_cluster("scontrol", "requeue", others[2])
     twice = others[3].split("_")[1]
     again = on_cluster("sbatch", "--parsable", give=script(f"{twice}/{TASKS}", TASKS, TASKS))
-    print("down", box.ask("GET", "__stats"))
     until(lambda: not queue(), "the array is through")
 
     stats = box.ask("GET", "__stats")
