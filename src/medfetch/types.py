@@ -370,6 +370,10 @@ class Traits:
     """The same for hosts that are known to bear another number."""
     patience: float = 60.0
     """Seconds without a useful byte after which a transfer is given up and resumed."""
+    logins: tuple[str, ...] = ()
+    """Secrets that its hosts may ask for, by the names that ``medfetch login`` knows; HOST stands for any."""
+    program: str = ""
+    """What has to be installed beside medfetch."""
     pause: float = 0.0
     """Seconds for which a host is left alone after a 429 that does not say for how long, where the backoff is that of
     the settings' default."""

@@ -28,6 +28,7 @@ VERBS = {
     "logout": "forget it",
     "completion": "print what makes a shell complete commands and datasets",
     "recipe": "check recipes, ask the hosts whether they are still true, begin new ones",
+    "sources": "show the sources: where each comes from, what it needs, its limits",
     "sandbox": "run a stand-in for the archives on loopback",
 }
 

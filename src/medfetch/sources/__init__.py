@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from medfetch import __version__
 from medfetch.errors import UsageProblem
 from medfetch.types import About, Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
 
@@ -184,6 +185,17 @@ def _plugins() -> tuple[EntryPoint, ...]:
 def names() -> list[str]:
     """Built-in and third-party sources, sorted."""
     return sorted({*BUILTIN, *(point.name for point in _plugins())})
+
+
+def origin(name: str) -> str:
+    """The packages that a source comes from, each with its version: more than one only where two claim its name."""
+    claims = [f"medfetch {__version__}"] * (name in BUILTIN)
+    claims += [
+        f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        for point in _plugins()
+        if point.name == name
+    ]
+    return " and ".join(claims)
 
 
 def get(name: str) -> Source:

@@ -63,7 +63,7 @@ class Dataverse:
     is taken; ``path``, patterns of files or folders, without which all is taken."""
 
     name: ClassVar[str] = "dataverse"
-    traits: ClassVar[Traits] = Traits(endpoints={"dataverse": ""})
+    traits: ClassVar[Traits] = Traits(endpoints={"dataverse": ""}, logins=("dataverse:HOST",))
 
     def locate(self, text: str) -> dict[str, Any]:
         host, doi, version = _typed(text)

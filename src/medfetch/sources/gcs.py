@@ -44,7 +44,9 @@ class Gcs:
     wants whoever downloads to be charged."""
 
     name: ClassVar[str] = "gcs"
-    traits: ClassVar[Traits] = Traits(endpoints={"gcs": "https://storage.googleapis.com"}, connections=32)
+    traits: ClassVar[Traits] = Traits(
+        endpoints={"gcs": "https://storage.googleapis.com"}, connections=32, logins=("gcp", "gcp-payer")
+    )
 
     def locate(self, text: str) -> dict[str, Any]:
         bucket, _, prefix = text.removeprefix("//").partition("/")

@@ -42,7 +42,7 @@ class Gen3:
     """
 
     name: ClassVar[str] = "gen3"
-    traits: ClassVar[Traits] = Traits(endpoints={"gen3": ""}, connections=CONNECTIONS)
+    traits: ClassVar[Traits] = Traits(endpoints={"gen3": ""}, connections=CONNECTIONS, logins=("gen3:HOST",))
 
     def locate(self, text: str) -> dict[str, Any]:
         host, _, identifier = text.removeprefix("drs://").partition("/")

@@ -51,6 +51,7 @@ class GitHub:
             "github_releases": SITE,
         },
         connections=8,
+        logins=(CREDENTIAL,),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

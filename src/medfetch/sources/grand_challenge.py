@@ -44,7 +44,7 @@ class GrandChallenge:
     """
 
     name: ClassVar[str] = "grand-challenge"
-    traits: ClassVar[Traits] = Traits(endpoints={"grand_challenge": SITE}, connections=4)
+    traits: ClassVar[Traits] = Traits(endpoints={"grand_challenge": SITE}, connections=4, logins=(CREDENTIAL,))
 
     def __init__(self) -> None:
         self._signed: dict[str, Link] = {}

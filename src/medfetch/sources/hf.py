@@ -48,7 +48,7 @@ class HuggingFace:
     the plan holds."""
 
     name: ClassVar[str] = "hf"
-    traits: ClassVar[Traits] = Traits(endpoints={"hf": SITE}, connections=8)
+    traits: ClassVar[Traits] = Traits(endpoints={"hf": SITE}, connections=8, logins=(CREDENTIAL,))
 
     def locate(self, text: str) -> dict[str, Any]:
         dataset, at, revision = text.removeprefix(f"{SITE}/datasets/").partition("@")

@@ -43,7 +43,7 @@ class Http:
 
     name: ClassVar[str] = "http"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"http": ""}, connections=8, host_connections=HOST_CONNECTIONS, offline=True
+        endpoints={"http": ""}, connections=8, host_connections=HOST_CONNECTIONS, offline=True, logins=("netrc:HOST",)
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Kaggle:
         host_connections={"www.kaggle.com": 2},
         # Kaggle's 429 seldom says for how long; some were still refused half an hour later (kaggle-cli issue 494).
         pause=60,
+        logins=(CREDENTIAL,),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -32,7 +32,10 @@ class Loris:
 
     name: ClassVar[str] = "loris"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"loris": ""}, facets=("path", "subject", "session", "modality"), connections=4
+        endpoints={"loris": ""},
+        facets=("path", "subject", "session", "modality"),
+        connections=4,
+        logins=("loris:HOST",),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

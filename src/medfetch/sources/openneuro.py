@@ -56,7 +56,10 @@ class OpenNeuro:
 
     name: ClassVar[str] = "openneuro"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"openneuro": SITE, "openneuro_s3": f"{STORAGE}{{bucket}}"}, facets=_bids.FACETS, connections=8
+        endpoints={"openneuro": SITE, "openneuro_s3": f"{STORAGE}{{bucket}}"},
+        facets=_bids.FACETS,
+        connections=8,
+        logins=(CREDENTIAL,),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

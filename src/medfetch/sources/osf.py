@@ -47,7 +47,7 @@ class Osf:
 
     name: ClassVar[str] = "osf"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"osf": "https://api.osf.io/v2", "osf_files": "https://files.osf.io/v1"}
+        endpoints={"osf": "https://api.osf.io/v2", "osf_files": "https://files.osf.io/v1"}, logins=(CREDENTIAL,)
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class PhysioNet:
         connections=8,
         host_connections={f"{BUCKET}.s3.amazonaws.com": 32},
         patience=120,
+        logins=(CREDENTIAL,),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -57,7 +57,9 @@ class Redivis:
 
     name: ClassVar[str] = "redivis"
     # 1,000 requests a minute are allowed, of which each file takes one; how many at once is not said.
-    traits: ClassVar[Traits] = Traits(endpoints={"redivis": "https://redivis.com/api/v1"}, connections=8)
+    traits: ClassVar[Traits] = Traits(
+        endpoints={"redivis": "https://redivis.com/api/v1"}, connections=8, logins=(CREDENTIAL,)
+    )
 
     def locate(self, text: str) -> dict[str, Any]:
         found = TYPED.fullmatch(text)

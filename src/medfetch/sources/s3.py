@@ -55,7 +55,9 @@ class S3:
     downloads to be charged."""
 
     name: ClassVar[str] = "s3"
-    traits: ClassVar[Traits] = Traits(endpoints={"s3": "https://{bucket}.s3.amazonaws.com"}, connections=32)
+    traits: ClassVar[Traits] = Traits(
+        endpoints={"s3": "https://{bucket}.s3.amazonaws.com"}, connections=32, logins=("aws", "aws-payer")
+    )
 
     def locate(self, text: str) -> dict[str, Any]:
         bucket, _, prefix = text.removeprefix("//").partition("/")

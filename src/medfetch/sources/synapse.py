@@ -42,6 +42,7 @@ class Synapse:
         },
         # More than three requests at once were once refused (Sage-Bionetworks/synapsePythonClient issue 327).
         host_connections={"repo-prod.prod.sagebase.org": 3, "file-prod.prod.sagebase.org": 3},
+        logins=(CREDENTIAL,),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Torrents:
     """
 
     name: ClassVar[str] = "torrent"
-    traits: ClassVar[Traits] = Traits(endpoints={"torrent": ""}, connections=2)
+    traits: ClassVar[Traits] = Traits(endpoints={"torrent": ""}, connections=2, program="aria2c")
 
     def locate(self, text: str) -> dict[str, Any]:
         raise UsageProblem(

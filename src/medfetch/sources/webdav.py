@@ -75,7 +75,7 @@ class WebDav:
 
     name: ClassVar[str] = "webdav"
     # Neither how many connections a cloud bears nor how long it wants to be left alone after a 429 can be known.
-    traits: ClassVar[Traits] = Traits(endpoints={"webdav": ""}, connections=2, pause=30)
+    traits: ClassVar[Traits] = Traits(endpoints={"webdav": ""}, connections=2, pause=30, logins=("netrc:HOST",))
 
     def locate(self, text: str) -> dict[str, Any]:
         if not ADDRESS.fullmatch(text):

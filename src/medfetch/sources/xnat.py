@@ -35,7 +35,10 @@ class Xnat:
 
     name: ClassVar[str] = "xnat"
     traits: ClassVar[Traits] = Traits(
-        endpoints={"xnat": ""}, facets=("path", "subject", "session", "series", "modality"), connections=4
+        endpoints={"xnat": ""},
+        facets=("path", "subject", "session", "series", "modality"),
+        connections=4,
+        logins=("xnat:HOST",),
     )
 
     def locate(self, text: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Zenodo:
 
     name: ClassVar[str] = "zenodo"
     # Zenodo blocked sites with eight connections, and some with four; two were fine (karel-brinda/Phylign#236).
-    traits: ClassVar[Traits] = Traits(endpoints={"zenodo": SITE}, connections=2)
+    traits: ClassVar[Traits] = Traits(endpoints={"zenodo": SITE}, connections=2, logins=(CREDENTIAL,))
 
     def locate(self, text: str) -> dict[str, Any]:
         found = TYPED.fullmatch(text)
