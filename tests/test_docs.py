@@ -11,7 +11,7 @@ from types import ModuleType
 import click
 import pytest
 
-from medfetch import catalog, sources
+from medfetch import catalog, outlook, sources
 from medfetch.cli import VERBS
 from medfetch.config import Settings
 
@@ -61,8 +61,8 @@ def test_the_page_of_datasets_has_a_row_for_each_recipe() -> None:
 
 
 def test_of_every_source_it_is_known_whether_its_host_tells_checksums() -> None:
-    assert set(sources.BUILTIN) <= TABLE.TELLING | TABLE.SILENT, "say so in scripts/dataset_table.py"
-    assert not TABLE.TELLING & TABLE.SILENT
+    assert set(sources.BUILTIN) <= outlook.TELLING | outlook.SILENT, "say so in src/medfetch/outlook.py"
+    assert not outlook.TELLING & outlook.SILENT
 
 
 def test_every_setting_is_documented() -> None:

@@ -180,10 +180,14 @@ def in_order(steps: Iterable[Requirement]) -> list[Requirement]:
 
 def _longest(step: Requirement, all_steps: list[Requirement]) -> float:
     """Days from the beginning of a step to the end of the last that hangs on it."""
-    wait = days(step.wait)
-    own = SOMEBODY_DECIDES.get(step.kind, 0.0) if wait is None else wait
     others = [each for each in all_steps if each is not step]
-    return own + max((_longest(each, others) for each in others if step.name in each.after), default=0.0)
+    return taken_for(step) + max((_longest(each, others) for each in others if step.name in each.after), default=0.0)
+
+
+def taken_for(step: Requirement) -> float:
+    """Days that a step is taken to last, to put it in order and for nothing else."""
+    wait = days(step.wait)
+    return SOMEBODY_DECIDES.get(step.kind, 0.0) if wait is None else wait
 
 
 def days(text: str | None) -> float | None:

@@ -108,8 +108,9 @@ def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[st
         mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
         to_take = tuple(each.step.name for each in mine if not each.done)
         steps = tuple(each.step.name for each in mine)
-        note, further = _note(recipe), _further(recipe)
-        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), note, further))
+        prospects.append(
+            Prospect(name, label(recipe), steps, to_take, told.get(name), note(recipe), further(recipe))
+        )
     return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
 
 
@@ -128,7 +129,8 @@ def label(recipe: Recipe) -> str:
     return recipe.name if recipe.name == recipe.origin else recipe.id
 
 
-def _note(recipe: Recipe) -> str:
+def note(recipe: Recipe) -> str:
+    """What no step of a recipe tells (``Prospect.note``)."""
     if recipe.name == recipe.origin:
         return "there is no recipe: what it needs is not known"
     notes = []
@@ -140,7 +142,8 @@ def _note(recipe: Recipe) -> str:
     return "; ".join(notes)
 
 
-def _further(recipe: Recipe) -> tuple[str, ...]:
+def further(recipe: Recipe) -> tuple[str, ...]:
+    """The parts that are not fetched unasked, and want further steps."""
     known = {step.name for step in requirements.steps(recipe, requirements.chosen(recipe))}
     wanted = {
         part.name: {step.name for step in requirements.steps(recipe, [part])} for part in recipe.parts if part.routes

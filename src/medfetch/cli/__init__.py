@@ -16,6 +16,7 @@ VERBS = {
     "plan": "show what get would fetch",
     "list": "list and search the recipes",
     "info": "show one dataset: what it is, how it is obtained, where each fact was read",
+    "catalog": "make a page of all datasets, to search, compare and select; or show it with what is here",
     "access": "show what has to be requested, where, how long it takes, and which of it is done",
     "agree": "record that you agree to a dataset's terms",
     "status": "show what is in the cache",
