@@ -22,7 +22,7 @@ demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
 
 test: .venv/developed
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-long: .venv/developed
 	$(BIN)/pytest -n $(WORKERS) -m long

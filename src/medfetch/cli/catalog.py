@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,11 @@ def _serve(session: Session, recipes: list[Recipe], port: int, check: bool) -> N
 
     with session.reaching() as settings:
         verdicts = _ask(session, settings, recipes) if check else None
-        with Server(port, lambda: page.render(_with_state(recipes, settings, verdicts))) as server:
+        with Server(port, lambda: page.render(_with_state(recipes, settings, verdicts))) as server, suppress(Stopped):
             session.out({"address": server.address}, server.address)
             session.note("Ctrl-C ends it; whoever has this address sees what is on this machine, but no secret")
-            try:
-                server.serve_forever()
-            except Stopped:
-                session.note("ended")
+            server.serve_forever()
+        session.note("ended")
 
 
 def _ask(session: Session, settings: Settings, recipes: list[Recipe]) -> dict[str, Verdict]:

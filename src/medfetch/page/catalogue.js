@@ -11,8 +11,7 @@ const LEVELS = {
   application: "application", paid: "paid", closed: "closed", unknown: "unknown",
 };
 const SUMS = {
-  recipe: "in the recipe", "others'": "in the recipe, by others than the publisher", host: "told by the host",
-  partly: "of some files", none: "none", unknown: "unknown", "": "unknown",
+  recipe: "in the recipe", "others'": "in the recipe, not the publisher's", host: "from the host", partly: "of some files", none: "none", unknown: "unknown", "": "unknown",
 };
 
 const sums = (dataset) => dataset.sums.split(", ").map((word) => SUMS[word] ?? word).join("; ");
@@ -35,7 +34,7 @@ function wait(dataset) {
 const daysTold = (days) => days < 1 ? "less than a day" : counted(Math.round(days), "day");
 
 function waitTold(dataset) {
-  if (!dataset.steps.length) return "no step to wait for";
+  if (!dataset.steps.length) return dataset.level === "unknown" ? unknown() : "no step to wait for";
   return dataset.wait ? daysTold(dataset.wait) : unknown();
 }
 

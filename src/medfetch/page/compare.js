@@ -9,7 +9,7 @@ const COMPARED = [
   ["Size to download", (dataset) => dataset.size === null ? unknown() : bytes(dataset.size)],
   ["Access", level],
   ["How it is had", (dataset) => WAYS[dataset.way]],
-  ["Steps", (dataset) => dataset.steps.length ? listed(dataset.steps.map((step) => STEPS[step].name)) : "none"],
+  ["Steps", stepsTold],
   ["Longest usual wait", waitTold],
   ["Licence", (dataset) => licence(dataset.licence)],
   ["Sources", (dataset) => joined(dataset.sources)],
@@ -21,6 +21,11 @@ const COMPARED = [
   ...(MACHINE ? [["On this machine", (dataset) => heldTold(held(dataset))]] : []),
 ];
 let onlyDifferences = false;
+
+function stepsTold(dataset) {
+  if (dataset.steps.length) return listed(dataset.steps.map((step) => STEPS[step].name));
+  return dataset.level === "unknown" ? unknown() : "none";
+}
 
 function compareView(datasets) {
   const title = make("h1", { tabindex: "-1" }, "Compare");

@@ -49,9 +49,14 @@ function hostSays(dataset) {
 }
 
 function commandsOf(dataset) {
-  const first = dataset.way === "hand" ? `medfetch import ${dataset.word} FILE…` : `medfetch get ${dataset.word}`;
-  const other = dataset.way === "hand" ? `medfetch access ${dataset.word}` : `medfetch plan ${dataset.word}`;
-  return section("Commands", commands([first], "the command that has it"), commands([other], "the command that looks first"));
+  const [looks, has] = dataset.way === "hand"
+    ? [`medfetch access ${dataset.word}`, `medfetch import ${dataset.word} FILE…`]
+    : [`medfetch plan ${dataset.word}`, `medfetch get ${dataset.word}`];
+  return section("Commands",
+    make("p", { class: "hint" }, dataset.way === "hand" ? "What is to be done, and how far it is:" : "What would be fetched, without a byte of it:"),
+    commands([looks], "the command that looks first"),
+    make("p", { class: "hint" }, dataset.way === "hand" ? "Take in what you have downloaded by hand:" : "Fetch, verify and unpack it; the same command goes on after an interruption:"),
+    commands([has], "the command that has it"));
 }
 
 function partsOf(dataset) {

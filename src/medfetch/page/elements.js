@@ -53,7 +53,7 @@ const counted = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "
 
 /** Terms with what they mean; those without are left out. */
 function facts(pairs, kind = "facts") {
-  const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const shown = pairs.filter(([, value]) => ![null, undefined, false, ""].includes(value));
   return make("dl", { class: kind }, shown.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value))));
 }
 

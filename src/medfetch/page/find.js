@@ -3,6 +3,7 @@
 
 /** A facet: its name in addresses, what people call it, and the values that a dataset has of it. */
 const FACETS = [
+  ...(MACHINE ? [{ name: "here", title: "On this machine", of: (dataset) => [held(dataset)?.state ?? "not here"] }] : []),
   { name: "modality", title: "Modality", of: (dataset) => dataset.modality },
   { name: "anatomy", title: "Anatomy", of: (dataset) => dataset.anatomy },
   { name: "task", title: "Task", of: (dataset) => dataset.tasks },
@@ -12,7 +13,6 @@ const FACETS = [
   { name: "licence", title: "Licence", of: (dataset) => dataset.licences },
   { name: "sums", title: "Checksums", of: (dataset) => dataset.sums.split(", "), order: Object.keys(SUMS), words: SUMS },
   { name: "status", title: "Status", of: (dataset) => [statusOf(dataset)] },
-  ...(MACHINE ? [{ name: "here", title: "On this machine", of: (dataset) => [held(dataset)?.state ?? "not here"] }] : []),
 ];
 const SIZES = { "": "any", "1G": "up to 1 GB", "10G": "up to 10 GB", "100G": "up to 100 GB", "1T": "up to 1 TB" };
 const SIZE_IN_BYTES = { "1G": 1e9, "10G": 1e10, "100G": 1e11, "1T": 1e12 };

@@ -2,7 +2,7 @@
 
 let wish = wishIn(new URLSearchParams());
 const rows = new Map();
-const OPEN_AT_FIRST = ["modality", "anatomy", "access"];
+const OPEN_AT_FIRST = ["here", "modality", "anatomy", "access"];
 const narrow = matchMedia("(max-width: 60rem)");
 
 const COLUMNS = [

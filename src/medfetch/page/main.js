@@ -28,6 +28,7 @@ function show() {
   if (list) showList(place.wish);
   else byId("view").replaceChildren(viewOf(place), ...missing(place));
   tellWhere(place);
+  showBar();
   if (moved) arrive(list);
   else if (within) document.querySelector("#view h1").focus({ preventScroll: true }); // what had it is gone
 }

@@ -50,14 +50,18 @@ function showSelection() {
   for (const button of document.querySelectorAll("button[data-select]")) {
     button.setAttribute("aria-pressed", String(selection.has(button.dataset.select)));
   }
-  const bar = byId("bar");
-  bar.hidden = !ids.length;
-  document.documentElement.classList.toggle("with-bar", ids.length > 0);
-  bar.replaceChildren(
+  byId("bar").replaceChildren(
     make("p", {}, make("strong", {}, `${ids.length} selected`), " ", make("span", { class: "sum" }, sizeOf(selection.datasets))),
     make("a", { class: "button", href: viewAddress("selection", ids) }, "Steps and commands"),
     make("a", { class: "button plain", href: viewAddress("compare", ids) }, "Compare"),
   );
+  showBar();
+}
+
+/** The bar is there where the selection itself is not shown. */
+function showBar() {
+  byId("bar").hidden = !selection.ids.length || Boolean(shown?.ids);
+  document.documentElement.classList.toggle("with-bar", !byId("bar").hidden);
 }
 
 /** The bytes of some datasets, as far as they are known. */

@@ -28,7 +28,7 @@ const standing = (dataset, step) => MACHINE?.steps[dataset.id]?.[step] ?? ["", "
 
 /** One step of two datasets: what a person has, all know of; else the least that is true of all counts. */
 function merged(one, other, personal) {
-  const rank = (each) => MACHINE.states.indexOf(each.state);
+  const rank = (each) => MACHINE?.states.indexOf(each.state) ?? 0;
   const [better, worse] = rank(one) <= rank(other) ? [one, other] : [other, one];
   const kept = personal ? better : worse;
   const mixed = better.state !== worse.state && kept === worse;
