@@ -47,9 +47,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def test_the_page_is_one_small_file_of_all_recipes(run: Run, home: Path) -> None:
     ran = run("catalog", "--html", "site/public", "--json")
-    assert ran.last == {
-        "page": "site/public/index.html", "datasets": len(RECIPES), "bytes": (home / "site/public/index.html").stat().st_size
-    }  # fmt: skip
+    size = (home / "site/public/index.html").stat().st_size
+    assert ran.last == {"page": "site/public/index.html", "datasets": len(RECIPES), "bytes": size}
     assert [path.name for path in (home / "site/public").iterdir()] == ["index.html"]
     text = (home / "site/public/index.html").read_text(encoding="utf-8")
     assert ran.last["bytes"] < LARGEST
@@ -79,7 +78,11 @@ def test_what_is_told_of_a_dataset_is_what_its_recipe_says() -> None:
 def check_told(recipe: Recipe) -> None:
     shown, steps = content.of([recipe])
     (dataset,) = shown["datasets"]
-    assert (dataset["size"], dataset["subjects"], dataset["level"]) == (recipe.size, recipe.subjects, recipe.access.level)
+    assert (dataset["size"], dataset["subjects"], dataset["level"]) == (
+        recipe.size,
+        recipe.subjects,
+        recipe.access.level,
+    )
     names = [shown["steps"][number]["name"] for number in dataset["steps"]]
     own = requirements.steps(recipe, requirements.chosen(recipe))
     assert names == [step.name for step in requirements.in_order(own)]

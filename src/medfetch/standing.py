@@ -108,9 +108,7 @@ def overview(recipes: Iterable[Recipe], settings: Settings, verdicts: Mapping[st
         mine = [merged[each.step] if each.step.kind in PERSONAL else each for each in own[name]]
         to_take = tuple(each.step.name for each in mine if not each.done)
         steps = tuple(each.step.name for each in mine)
-        prospects.append(
-            Prospect(name, label(recipe), steps, to_take, told.get(name), note(recipe), further(recipe))
-        )
+        prospects.append(Prospect(name, label(recipe), steps, to_take, told.get(name), note(recipe), further(recipe)))
     return Overview(tuple(merged[step] for step in requirements.in_order(merged)), tuple(prospects))
 
 

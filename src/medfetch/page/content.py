@@ -95,9 +95,7 @@ def _part(recipe: Recipe, part: Part, known: Iterable[Requirement], steps: Steps
     }  # fmt: skip
 
 
-def _route(
-    recipe: Recipe, part: Part, route: Route, known: Iterable[Requirement], steps: Steps
-) -> dict[str, Any]:
+def _route(recipe: Recipe, part: Part, route: Route, known: Iterable[Requirement], steps: Steps) -> dict[str, Any]:
     """A route, with the steps that it wants besides those of its part."""
     wanted = requirements.steps(recipe, [replace(part, routes=(route,))])
     names = {step.name for step in known}
