@@ -6,7 +6,7 @@ function selectionView(datasets) {
     return make("article", {}, title, make("p", {}, "Nothing is selected yet: tick datasets in the ", make("a", { href: listAddress(wish) }, "list"), "."));
   }
   return make("article", { class: "chosen" }, title,
-    make("p", { class: "lead" }, `${counted(datasets.length, "dataset")}, ${sizeOf(datasets)} to download. The address of this page holds the selection.`),
+    make("p", { class: "lead" }, `${counted(datasets.length, "dataset")}; to download: ${sizeOf(datasets)}. The address of this page holds the selection.`),
     section("Datasets", chosenTable(datasets)),
     section("What has to be done first", ...stepsOfAll(datasets)),
     section("Then, in a terminal", ...commandsOfAll(datasets)));

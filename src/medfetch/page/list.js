@@ -14,7 +14,6 @@ const COLUMNS = [
   { title: "Access", sort: "access", of: accessCell },
   { title: "Licence", wide: true, of: (dataset) => words(dataset.licences) },
   { title: "Checksums", wide: true, of: (dataset) => sums(dataset) === "unknown" ? unknown() : sums(dataset) },
-  ...(MACHINE ? [{ title: "Here", of: (dataset) => heldTold(held(dataset)) }] : []),
 ];
 
 const words = (list) => list.length ? list.join(", ") : unknown();
@@ -22,6 +21,7 @@ const words = (list) => list.length ? list.join(", ") : unknown();
 function nameCell(dataset) {
   return [
     make("a", { class: "name", href: datasetAddress(dataset.id) }, dataset.name),
+    held(dataset) && make("span", { class: "tag" }, `here: ${heldTold(held(dataset))}`),
     make("p", { class: "summary" }, dataset.summary),
   ];
 }

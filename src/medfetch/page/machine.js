@@ -2,9 +2,10 @@
 
 function machineView() {
   const title = make("h1", { tabindex: "-1" }, "This machine");
-  const asked = MACHINE.asked ? "The hosts were asked when medfetch was started." : "No host was asked: medfetch catalog --serve --check asks.";
+  const asked = MACHINE.asked ? "The hosts were asked when medfetch was started."
+    : ["No host was asked; ", make("code", {}, "medfetch catalog --serve --check"), " asks."];
   return make("article", { class: "machine" }, title,
-    make("p", { class: "lead" }, `As of the moment when this page was loaded. ${asked}`),
+    make("p", { class: "lead" }, "As of the moment when this page was loaded. ", asked),
     MACHINE.sandbox && make("p", { class: "notice" }, "This is a rehearsal, with the sandbox's cache and secrets."),
     section("In the cache", make("p", { class: "hint" }, MACHINE.cache), cacheTable()),
     section("Accounts and keys", secretsTable()));
@@ -39,7 +40,7 @@ function secretsTable() {
     said || unknown(),
     counted(opens.length, "dataset"),
   ]);
-  return table(["Name", "State", "Who says so", "Opens"], lines, { class: "picked" });
+  return table(["Name", "State", "Where it is, or what to do", "Opens"], lines, { class: "picked" });
 }
 
 /** What is here of a dataset, on its own page. */
