@@ -3,7 +3,7 @@
 # make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
 # make bench-tasks: one dataset by several tasks, and by Dask, from a host that throttles connections
 # make rehearsal: every recipe, all parts, against the embedded stand-in for the hosts, as a table
-# make cluster: on a real Slurm of four nodes on this machine, as root, with what is too long for make test
+# make cluster: all tests of job arrays and Dask, on a real Slurm of four nodes on this machine, as root
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
 # make hosts: two hosts on one cache without locks, HOSTS=50 times
 # All make an environment in .venv first; Python 3.11 or later and pip are all they need.
@@ -48,7 +48,7 @@ bench-tasks: .venv/developed
 	PYTHONPATH=tests $(BIN)/python -m bench.tasks --document docs/performance.md
 
 cluster: .venv/developed
-	CLUSTER=1 $(BIN)/pytest -s tests/cluster tests/test_dask.py
+	$(BIN)/pytest -s -m "long or not long" tests/cluster tests/test_cluster_script.py tests/test_dask.py
 
 lint: .venv/developed
 	$(BIN)/ruff check

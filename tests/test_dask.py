@@ -102,7 +102,9 @@ def test_workers_are_killed_and_replaced_and_nothing_is_missing(
     assert box.stats.requests == asked
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long), (signal.SIGUSR1, 75)]
+)
 def test_a_signal_saves_what_the_workers_have(
     run: Run, home: Path, box: Sandbox, wanted: dict[str, str], root: Path, cluster: LocalCluster,
     number: int, code: int,
@@ -125,6 +127,7 @@ def test_a_signal_saves_what_the_workers_have(
     assert box.stats.data_bytes - sent <= (FILES - there) * SIZE
 
 
+@pytest.mark.long
 def test_workers_of_this_machine_come_and_go(
     run: Run, home: Path, box: Sandbox, wanted: dict[str, str], root: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_workers_of_this_machine_come_and_go(
     assert tree(root) == wanted
 
 
+@pytest.mark.long
 def test_the_first_example_of_its_page(run: Run, cache: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "dask.md").read_text(encoding="utf-8")
     (example,) = [line for line in page.splitlines() if line.startswith("medfetch get") and "--dask local" in line]
@@ -168,6 +172,7 @@ def test_failures_are_told_as_by_one_machine(
     assert only_right(root, wanted) == FILES - 1
 
 
+@pytest.mark.long
 def test_who_may_read_is_the_coordinators_to_say(
     run: Run, home: Path, wanted: dict[str, str], root: Path, cluster: LocalCluster
 ) -> None:
@@ -275,6 +280,7 @@ def test_workers_of_another_medfetch_end_the_run(
     assert "this run is of 0.0.9" in ran.err and "all workers need the same medfetch" in ran.err
 
 
+@pytest.mark.long
 def test_workers_without_medfetch_end_the_run(run: Run, wanted: dict[str, str]) -> None:
     without = "import sys; sys.modules['medfetch'] = None"
     with LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", preload=without) as cluster:

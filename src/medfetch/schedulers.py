@@ -237,12 +237,13 @@ WRITERS: dict[str, Callable[[Array], str]] = {"slurm": slurm, "pbs": pbs, "lsf":
 
 
 def _directives(mark: str, *options: str) -> str:
-    return "\n".join(f"{mark} {option}" for option in options if option)
+    """A line each; with one more ``#``, as no scheduler reads it, those that begin with ``?``."""
+    return "\n".join(f"{mark} {option}".replace(f"{mark} ?", f"#{mark} ", 1) for option in options if option)
 
 
 def _with(option: str, value: str | None) -> str:
-    """Nothing where there is no value."""
-    return f"{option}{value}" if value else ""
+    """An option that a person may have to complete."""
+    return f"{option}{value}" if value else f"?{option}NAME"
 
 
 def _script(
@@ -253,6 +254,7 @@ def _script(
     begin = f"""\
 {first}# Change this: how jobs find medfetch. Instead, or before: module load python; conda activate medfetch
 export PATH={shlex.quote(array.path)}:"$PATH"
+# Change this, unless all nodes see the folder of the cache.
 {exports.rstrip()}"""
     *before, last = (shlex.join(command) for command in array.verify)
     verify = "\n".join([*before, f"exec {last}"])
@@ -264,7 +266,7 @@ export PATH={shlex.quote(array.path)}:"$PATH"
 # Read it, change it, and run it where jobs are submitted: bash FILE
 set -eu
 
-# Change this: {where}.
+{_comment((f"Change this: {where}; the account, if one is charged.",))}
 array=$({submit}
 #!/bin/bash
 {head}

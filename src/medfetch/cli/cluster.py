@@ -145,6 +145,8 @@ def _get(names: tuple[str, ...], files: tuple[Path, ...], wish: Wish, settings: 
     options += [f"--route={wish.route}"] * (wish.route is not None)
     options += [f"--limit={wish.selection.limit}"] * (wish.selection.limit is not None)
     options += [f"--jobs={settings.jobs}"] * (settings.jobs is not None)
+    # What one dataset lacks is no reason to leave out the others.
+    options += ["--keep-going"] * (len(names) > 1 or bool(files))
     return ("medfetch", "get", *map(_name, names), *options)
 
 
