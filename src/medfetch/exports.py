@@ -64,7 +64,7 @@ def export(
     ``unguarded``: data under an agreement may go to a disk that cannot keep others from reading them.
     Raises: UsageProblem, Incomplete, DiskFull, CacheError; MedfetchError where not all is in the cache.
     """
-    _check_addresses(recipe)
+    check_addresses(recipe)
     home = layers.where(recipe, settings)
     with ExitStack() as stack:
         if not layers.is_layer(home, settings) and os.access(home.inner, os.W_OK):
@@ -122,8 +122,8 @@ def _described(made: Plan) -> str:
     return ", ".join(["+".join(sorted(made.header["parts"])), *asked])
 
 
-def _check_addresses(recipe: Recipe) -> None:
-    """Raises: UsageProblem where the plan holds what may be a secret of the person's."""
+def check_addresses(recipe: Recipe) -> None:
+    """For what is handed on. Raises: UsageProblem where the plan holds what may be a secret of the person's."""
     made_up = recipe.name == recipe.origin
     urls = [
         file["url"]
@@ -134,7 +134,7 @@ def _check_addresses(recipe: Recipe) -> None:
     ]
     if made_up and any(urlsplit(url).query for url in urls):
         raise UsageProblem(
-            f"the address of {recipe.name} has a query, which may be a secret, and an export would hand it on",
+            f"the address of {recipe.name} has a query, which may be a secret, and would be handed on",
             hint="a recipe of your own can name the file by a lasting address",
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import entries, leases
+from medfetch import entries, leases, pins
 from medfetch.cache import disk_errors
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
@@ -71,6 +71,7 @@ class OpenShard:
     def __init__(self, job: ShardJob, lease: leases.Lease, means: Means) -> None:
         self.job, self._lease, self._reporter = replace(job, token=lease.token), lease, means.reporter
         self._state, self._ledger = Shard(job.path, durable=False), Ledger(job.home.ledger, watching=True)
+        self._pins = pins.of_plan(job.path.parent)
         self._former = self._state.own(lease.token)
         with disk_errors(job.home.root):
             finish(job.home, self._state)
@@ -144,6 +145,9 @@ class OpenShard:
     def _fail(self, active: Active, batch: Batch) -> None:
         error = active.errors[-1]
         batch.failed.append(active)
+        if self._pins and isinstance(error, IntegrityError):
+            # What is not what was locked is fetched anew by the next run.
+            _clear(active.leftovers)
         self._reporter.emit(Event("failed", active.entry.path, reason=error.message, code=error.exit_code))
 
     # -- writing down --------------------------------------------------------------------------------------------
@@ -167,6 +171,8 @@ class OpenShard:
     def close(self) -> None:
         self._state.close()
         self._ledger.close()
+        if self._pins:
+            self._pins.close()
         if self.ended and not self.lost:
             with disk_errors(self.job.home.root):
                 self._sweep()
@@ -190,12 +196,18 @@ class OpenShard:
                 path, unit = staged.path, active.unit
                 before = here.get(path) or self._state.find(path, unit) or self._ledger.find(path, unit)
                 try:
+                    staged = self._pins.judged(unit, staged) if self._pins else staged
                     here[path] = accept(self.job.home, before, unit, staged, self._planned)
                 except MedfetchError as error:
                     active.errors.append(error)
                     active.names.discard(path)
+                    if self._pins:
+                        Path(staged.staged).unlink(missing_ok=True)
                 else:
                     rows.append((here[path], staged.staged))
+        if self._pins:
+            for active in [active for active in batch.finished if not active.errors]:
+                active.errors += filter(None, [self._pins.missing(active.unit, active.names)])
         for active in [active for active in batch.finished if active.errors]:
             self._fail(active, batch)
         complete = [active for active in batch.finished if not active.errors]
@@ -213,8 +225,7 @@ class OpenShard:
         files += sum(placed.unit in groups for placed, _ in rows)
         self._reporter.emit(Event("moved", files=files))
         for active in complete:
-            for leftover in active.leftovers:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            _clear(active.leftovers)
 
     def _planned(self, unit: str) -> bool:
         """Whether any shard of the plan has that entry."""
@@ -223,6 +234,11 @@ class OpenShard:
                 if shard.plans(unit):
                     return True
         return False
+
+
+def _clear(leftovers: list[Path]) -> None:
+    for leftover in leftovers:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def open_shard(job: ShardJob, means: Means) -> OpenShard | None:

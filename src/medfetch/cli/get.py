@@ -11,7 +11,7 @@ import click
 from medfetch import admission, by_hand, exports, runner, shares, standing, upkeep
 from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
-from medfetch.cli.wanted import in_export, wanted
+from medfetch.cli.wanted import in_export, in_lock, wanted
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.planning import Plan
@@ -38,12 +38,18 @@ from medfetch.types import Recipe
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
 )
+@click.option(
+    "--locked",
+    "lock",
+    type=click.Path(path_type=Path),
+    help="Exactly what a lock pins: all of it, or what is named.",
+)
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
-    to: Path | None, export: Path | None,
+    to: Path | None, export: Path | None, lock: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
@@ -54,6 +60,8 @@ def command(
         )
     if share and export is not None:
         raise UsageProblem("--from takes all that is there in one run", hint="leave out --shard")
+    if lock and (files or sha256 or export or replace(wish, own=False) != Wish()):
+        raise UsageProblem("the lock says what is fetched, and how", hint="with --locked only names choose some of it")
     display = session.display()
     problems: list[MedfetchError] = []
     if export is not None:
@@ -62,7 +70,8 @@ def command(
     with session.reaching() as settings:
         chosen = []
         refused: list[AccessRequired] = []
-        for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
+        asked = in_lock(lock, names, settings) if lock else wanted(names, files, wish, settings, sha256)
+        for recipe, own, told in links.given(mail, asked, settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
                 if refused and not keep_going:
