@@ -33,13 +33,13 @@ from medfetch import (
 from medfetch.cache import EVERYBODY, Home, Readers
 from medfetch.config import Settings
 from medfetch.errors import CacheError, MedfetchError, UsageProblem
+from medfetch.formats import sha256sums
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.progress import Display
 from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
 
-SUMS = "SHA256SUMS"
 PAGE = """This folder holds medical imaging datasets, exported by medfetch.
 
 On another machine, which needs no network:
@@ -154,10 +154,8 @@ def _write_page(folder: Path) -> None:
 
 def _write_sums(home: Home) -> None:
     """What sha256sum(1) reads, for all that is in a home."""
-    with closing(Ledger(home.ledger)) as ledger, open(home.inner / SUMS, "w", encoding="utf-8") as file:
-        for each in ledger.files():
-            path = each.path.replace("\\", "\\\\").replace("\n", "\\n")
-            file.write(f"{'' if path == each.path else chr(92)}{each.sha256}  {path}\n")
+    with closing(Ledger(home.ledger)) as ledger, open(home.inner / sha256sums.NAME, "w", encoding="utf-8") as file:
+        file.writelines(sha256sums.lines(ledger.files()))
 
 
 # -- the other side ----------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Dataset:
 
     recipe: Recipe
     plans: tuple[Plan, ...]
-    """At least one, all of one home; what was planned is streamed by ``Plan.entries``."""
+    """All of one home; what was planned is streamed by ``Plan.entries``."""
     receipts: tuple[dict[str, Any], ...]
     """Of those plans of which all is there."""
 
@@ -45,7 +45,7 @@ class Dataset:
     @property
     def complete(self) -> bool:
         """Whether all of it is in the cache."""
-        return len(self.receipts) == len(self.plans)
+        return bool(self.plans) and len(self.receipts) == len(self.plans)
 
     def files(self) -> Iterator[Placed]:
         """What of it is in the cache, in the order of paths."""
