@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from medfetch import cache, planning
@@ -23,10 +23,10 @@ from medfetch.cache import INNER, Home
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
 from medfetch.errors import CacheError, UsageProblem
-from medfetch.formats import ro_crate
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 
+T = TypeVar("T")
 AT_ONCE = 4
 """Files that are read at the same time."""
 
@@ -104,17 +104,17 @@ def check(expected: Expected, folder: Path | None, settings: Settings) -> Checke
     if expected.listed:
         return _against_list(expected, folder or expected.origin.absolute().parent)
     if folder is not None:
-        return _against_tree(expected, folder, walked(folder), {})
+        return _against_tree(expected, folder, walked(folder))
     if bool(expected.told.get("sandbox")) != settings.sandbox:
         other = "leave out --sandbox" if settings.sandbox else "add --sandbox, or name the folder"
         raise UsageProblem(f"{expected.origin} is not of this cache", hint=other)
     home = _home(expected, settings)
     made = _plan(expected, home)
     if made is None:
-        return _against_tree(expected, home.root, walked(home.root), {})
+        return _against_tree(expected, home.root, walked(home.root))
     with closing(Ledger(home.ledger, watching=True)) as ledger:
-        known = {file.path: file.sha256 for file in ledger.files_of_plan(made.shards)}
-    return _against_tree(expected, home.root, known, known)
+        known = ((file.path, file.sha256) for file in ledger.files_of_plan(made.shards))
+        return _against_tree(expected, home.root, known)
 
 
 def _home(expected: Expected, settings: Settings) -> Home:
@@ -140,9 +140,9 @@ def _plan(expected: Expected, home: Home) -> Plan | None:
     return None
 
 
-def walked(folder: Path) -> Iterator[str]:
+def walked(folder: Path) -> Iterator[tuple[str, None]]:
     """Paths of all files in a folder but medfetch's own, in their order, which is that of receipts."""
-    yield from _walked(folder, "")
+    yield from ((path, None) for path in _walked(folder, ""))
 
 
 def _walked(folder: Path, before: str) -> Iterator[str]:
@@ -156,18 +156,18 @@ def _walked(folder: Path, before: str) -> Iterator[str]:
             yield from _walked(folder / plain, before + name) if name.endswith("/") else [before + name]
 
 
-def _against_tree(expected: Expected, folder: Path, paths: Iterable[str], known: Mapping[str, str]) -> Checked:
-    """``known``: digests that the files had when they came here."""
+def _against_tree(expected: Expected, folder: Path, paths: Iterable[tuple[str, str | None]]) -> Checked:
+    """``paths``: each with the digest that the file had when it came here, if that is known."""
     there, tree = Checked(folder), hashlib.sha256()
-    for path, size, sha256 in _hashed(folder, paths):
+    for path, known, size, sha256 in _hashed(folder, paths):
         if size is None:
             there.problems.append((path, sha256))
             continue
         there.files += 1
         there.bytes += size
         tree.update(f"{sha256} {size} {path}\n".encode())
-        if known.get(path, sha256) != sha256:
-            there.problems.append((path, f"sha256 {sha256}, {known[path]} when it came"))
+        if known not in (None, sha256):
+            there.problems.append((path, f"sha256 {sha256}, {known} when it came"))
     there.tree = f"sha256:{tree.hexdigest()}"
     told = expected.told
     if there.tree != told["tree"]:
@@ -179,34 +179,34 @@ def _against_tree(expected: Expected, folder: Path, paths: Iterable[str], known:
 
 def _against_list(expected: Expected, folder: Path) -> Checked:
     there = Checked(folder)
-    for path, size, sha256 in _hashed(folder, sorted(expected.listed)):
+    for path, known, size, sha256 in _hashed(folder, sorted(expected.listed.items())):
         if size is None:
             there.problems.append((path, sha256))
             continue
         there.files += 1
         there.bytes += size
-        if (size, sha256) != expected.listed[path]:
-            wanted = "sha256 {1} ({0:,} bytes)".format(*expected.listed[path])
+        if (size, sha256) != known:
+            wanted = f"sha256 {known[1]} ({known[0]:,} bytes)"
             there.problems.append((path, f"sha256 {sha256} ({size:,} bytes), expected {wanted}"))
     return there
 
 
-def _hashed(folder: Path, paths: Iterable[str]) -> Iterator[tuple[str, int | None, str]]:
-    """(path, size, SHA-256) in their order; (path, None, why) where a file cannot be read."""
+def _hashed(folder: Path, paths: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T, int | None, str]]:
+    """(path, what is known of it, size, SHA-256) in their order; (…, None, why) where a file cannot be read."""
 
-    def hashed(path: str) -> tuple[str, int | None, str]:
+    def hashed(path: str, known: T) -> tuple[str, T, int | None, str]:
         try:
             hasher = hash_file(folder / path)
         except FileNotFoundError:
-            return path, None, "missing"
+            return path, known, None, "missing"
         except OSError as error:
-            return path, None, f"cannot be read: {error.strerror}"
-        return path, hasher.length, hasher.sha256
+            return path, known, None, f"cannot be read: {error.strerror}"
+        return path, known, hasher.length, hasher.sha256
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        pending: deque[Future[tuple[str, int | None, str]]] = deque()
-        for path in paths:
-            pending.append(pool.submit(hashed, path))
+        pending: deque[Future[tuple[str, T, int | None, str]]] = deque()
+        for path, known in paths:
+            pending.append(pool.submit(hashed, path, known))
             if len(pending) > 16 * AT_ONCE:
                 yield pending.popleft().result()
         while pending:

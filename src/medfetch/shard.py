@@ -145,9 +145,6 @@ class OpenShard:
     def _fail(self, active: Active, batch: Batch) -> None:
         error = active.errors[-1]
         batch.failed.append(active)
-        if self._pins and isinstance(error, IntegrityError):
-            # What is not what was locked is fetched anew by the next run.
-            _clear(active.leftovers)
         self._reporter.emit(Event("failed", active.entry.path, reason=error.message, code=error.exit_code))
 
     # -- writing down --------------------------------------------------------------------------------------------
@@ -224,8 +221,11 @@ class OpenShard:
         files = sum(entries.files(active.entry) or 0 for active in complete if isinstance(active.entry, RemoteFile))
         files += sum(placed.unit in groups for placed, _ in rows)
         self._reporter.emit(Event("moved", files=files))
-        for active in complete:
-            _clear(active.leftovers)
+        # What is not what was locked is fetched anew by the next run.
+        wrong = [active for active in batch.failed if self._pins and isinstance(active.errors[-1], IntegrityError)]
+        for active in [*complete, *wrong]:
+            for leftover in active.leftovers:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
     def _planned(self, unit: str) -> bool:
         """Whether any shard of the plan has that entry."""
@@ -234,11 +234,6 @@ class OpenShard:
                 if shard.plans(unit):
                     return True
         return False
-
-
-def _clear(leftovers: list[Path]) -> None:
-    for leftover in leftovers:
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def open_shard(job: ShardJob, means: Means) -> OpenShard | None:

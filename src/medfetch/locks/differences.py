@@ -20,8 +20,8 @@ from medfetch.types import Entry, Group
 
 AT_ONCE = 100_000
 """Files that are sorted together in memory."""
-OF_FILES = (LIST, ENTRIES, "series", "files", "bytes", "unknown_sizes", "digests", "tree")
-"""Fields that change with the files, which are told one by one."""
+UNTOLD = (LIST, ENTRIES, "series", "files", "bytes", "unknown_sizes", "digests", "tree", "planned")
+"""Fields that change with the files, which are told one by one, and with every day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def of_dataset(before: Locked, after: Locked) -> Iterator[Change]:
     """Likewise of one dataset."""
     for field in dict.fromkeys((*before.told, *after.told)):
         one, other = before.told.get(field), after.told.get(field)
-        if field not in OF_FILES and one != other:
+        if field not in UNTOLD and one != other:
             yield Change(after.name, field, None, one, other)
     if before.digest != after.digest:
         yield from _files(before, after)

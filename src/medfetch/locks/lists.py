@@ -75,7 +75,7 @@ def save(lines: Iterable[str], folder: Path) -> dict[str, str]:
     Raises: CacheError, DiskFull.
     """
     digest, held, size = hashlib.sha256(), [], 0
-    rest = iter(lines)
+    rest = map(_visible, lines)
     for text in rest:
         digest.update(f"{text}\n".encode())
         held.append(text)
@@ -99,6 +99,11 @@ def save(lines: Iterable[str], folder: Path) -> dict[str, str]:
         finally:
             temporary.unlink(missing_ok=True)
     return {"list": f"sha256:{digest.hexdigest()}"}
+
+
+def _visible(text: str) -> str:
+    """JSON without what cannot be seen, which people and YAML take for something else."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def head(locked: Locked) -> tuple[Recipe, dict[str, Any]]:
