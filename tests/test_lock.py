@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from hypothesis import strategies as st
 from in_process import Command
 from running import CAP, Medfetch, Run
 
+import medfetch
 from medfetch import locks
+from medfetch.config import Settings
+from medfetch.errors import UsageProblem
 from medfetch.locks import Lock, Locked, lists
+from medfetch.locks.addresses import Addresses
 from medfetch.locks.lists import File, Planned
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.archive import opened
@@ -91,8 +96,9 @@ def test_what_a_lock_says(run: Run, home: Path, name: str) -> None:
 
 
 def test_what_is_locked_is_fetched_again_without_its_recipe(
-    run: Run, home: Path, cache: Path, name: str, box: Sandbox, tmp_path: Path
+    processes: Run, home: Path, cache: Path, name: str, box: Sandbox, tmp_path: Path
 ) -> None:
+    run = processes
     before = run("get", name, "--json").last
     run("lock", name)
     shutil.rmtree(cache)
@@ -178,6 +184,41 @@ def test_what_is_here_and_differs_is_named_and_left(run: Run, home: Path, cache:
     assert tree(cache / name / "current")["other"] == two
     # In a cache of its own the lock wants what is not to be had any more.
     assert f"expected {one}" in run("get", "--locked", "medfetch.lock", "--cache", home / "x", code=4).err
+
+
+def test_from_python(
+    run: Run, home: Path, cache: Path, name: str, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("get", name)
+    run("lock", name)
+    options = {"progress": False, "reserve": 0, "cache": home / "other", "endpoints": box.endpoints}
+    monkeypatch.setenv("MEDFETCH_CONFIG", str(home / "none.yaml"))
+    path = medfetch.get(name, locked=home / "medfetch.lock", **options)
+    assert tree(path) == WANTED
+    with pytest.raises(UsageProblem, match="the lock says"):
+        medfetch.get(name, locked=home / "medfetch.lock", part="all", **options)
+
+
+def test_everybody_has_their_own_addresses() -> None:
+    own = {"idc": "http://mirror/s3", "idc_gcs": "http://mirror/{bucket}/gcs", "http": "http://mirror/web",
+           "zenodo": "http://mirror/z", "ftp": "http://mirror/ftp"}  # fmt: skip
+    settings = Settings(cache=Path("/"), endpoints=own)
+    for source, url, usual in (
+        ("idc", "http://mirror/s3/b/k/é", "https://b.s3.amazonaws.com/k/é"),
+        ("idc", "http://mirror/b/gcs/k", "https://storage.googleapis.com/b/k"),
+        ("http", "http://mirror/web/host/a?b=c", "https://host/a?b=c"),
+        ("zenodo", "http://mirror/z/api/records/1", "https://zenodo.org/api/records/1"),
+        ("ftp", "http://mirror/ftp/host/a", "ftp://host/a"),
+    ):
+        piece = RemoteFile("p", "k", (url,))
+        there = Addresses(source, settings).public(replace(piece, pieces=(piece,)))
+        assert isinstance(there, RemoteFile) and there.urls == there.pieces[0].urls == (usual,)
+        assert Addresses(source, settings).own(there) == replace(piece, pieces=(piece,))
+        group = Group("p", "k", archive=piece)
+        assert Addresses(source, settings).own(Addresses(source, settings).public(group)) == group
+        assert Addresses(source, Settings(cache=Path("/"))).public(piece) == piece
+    other = RemoteFile("p", "k", ("https://elsewhere/x",))
+    assert Addresses("zenodo", settings).public(other) == Addresses("zenodo", settings).own(other) == other
 
 
 def test_tasks_and_layers_are_held_to_a_lock_too(
@@ -348,7 +389,7 @@ def test_what_is_no_lock_says_so(run: Run, home: Path, name: str, box: Sandbox) 
     assert "cannot be read" in run("get", "--locked", "none.lock", code=2).err
     for text, said in {
         "- a": "is no lock", "lock: 1\ndatasets: 3": "expected a list", "lock: 9\ntool: medfetch 7": "medfetch 7",
-        "lock: 1\ndatasets: [{name: a, list: x}]": "dataset 1: list is 'x'", ":": "not valid YAML" if False else "lock",
+        "lock: 1\ndatasets: [{name: a, list: x}]": "dataset 1: list is 'x'", "a: [": "not valid YAML",
     }.items():  # fmt: skip
         (home / "bad.lock").write_text(text)
         assert said in run("get", "--locked", "bad.lock", code=2).err

@@ -13,10 +13,9 @@ import torrent_files
 from datasets import write_recipe, zipped
 
 from medfetch import catalog, config, locks, rehearsal, requirements, runner, sources
-from medfetch.cli.wanted import in_lock
 from medfetch.config import Settings
 from medfetch.engines import local
-from medfetch.locks import Lock, Locked, making
+from medfetch.locks import Lock, Locked, making, using
 from medfetch.runner import Wish
 from medfetch.sandbox import Sandbox
 from medfetch.sandbox.hosts import COMMONS
@@ -98,7 +97,7 @@ def test_a_lock_reproduces_the_tree(source: str, settings: Settings, home: Path,
     into = Locked(making.name_of(recipe), {}, locks.folder_of(path), sandbox=True)
     locks.write(Lock(path, (making.locked(staged.recipe, wish, made, told, into),), sandbox=True))
     settings.cache.rename(tmp_path / "wiped")
-    [(again, locked)] = in_lock(path, (), told)
+    [(again, locked)] = using.wanted(path, (), told)
     after = runner.get(again, locked, told, quiet)
     assert after is not None
     assert (after["tree"], after["files"], after["bytes"]) == (before["tree"], before["files"], before["bytes"])

@@ -11,7 +11,7 @@ import click
 from medfetch import admission, by_hand, exports, runner, shares, standing, upkeep
 from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
-from medfetch.cli.wanted import in_export, in_lock, wanted
+from medfetch.cli.wanted import in_export, wanted
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.planning import Plan
@@ -70,7 +70,7 @@ def command(
     with session.reaching() as settings:
         chosen = []
         refused: list[AccessRequired] = []
-        asked = in_lock(lock, names, settings) if lock else wanted(names, files, wish, settings, sha256)
+        asked = _locked(lock, names, settings) if lock else wanted(names, files, wish, settings, sha256)
         for recipe, own, told in links.given(mail, asked, settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
@@ -100,6 +100,12 @@ def command(
         tell(problem, session.json)
     if problems:
         raise problems[-1]
+
+
+def _locked(lock: Path, names: tuple[str, ...], settings: Settings) -> list[tuple[Recipe, Wish]]:
+    from medfetch.locks import using  # few runs have a lock
+
+    return using.wanted(lock, names, settings)
 
 
 def _get_from(

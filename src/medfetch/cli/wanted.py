@@ -39,21 +39,6 @@ def in_export(
     return [(exports.named(name, folder, settings), own) for name, own in named]
 
 
-def in_lock(path: Path, names: tuple[str, ...], settings: Settings) -> list[tuple[Recipe, Wish]]:
-    """What a lock pins, or those of it that are named. Raises: UsageProblem, RecipeError, CacheError."""
-    from medfetch import locks  # few runs have a lock
-    from medfetch.locks import lists, using
-
-    lock = locks.read(path)
-    using.check_rehearsal(lock, settings)
-    found = []
-    for locked in lock.named(names):
-        recipe = rehearsal.stage(using.recipe_of(locked, settings), settings).recipe
-        facts = lists.head(locked)[1]
-        found.append((recipe, Wish(parts=tuple(facts["routes"]), archives=facts["archives"], locked=locked)))
-    return found
-
-
 def in_lists(files: tuple[Path, ...], wish: Wish) -> list[tuple[str, Wish]]:
     """The names in some lists."""
     return [each for file in files for each in _listed(file, wish)]

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from medfetch import dois, pins, planning
+from medfetch import dois, locks, pins, planning, rehearsal
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError, UsageProblem
@@ -21,7 +21,23 @@ from medfetch.locks import Lock, Locked, lists
 from medfetch.locks.addresses import Addresses
 from medfetch.locks.lists import File, Planned
 from medfetch.planning import Plan
+from medfetch.runner import Wish
 from medfetch.types import Checksum, Entry, Part, Recipe, RemoteFile, Selection
+
+
+def wanted(path: Path, names: Iterable[str], settings: Settings) -> list[tuple[Recipe, Wish]]:
+    """What a lock pins, or those of it that are named, as the runner wants it.
+
+    Raises: UsageProblem, RecipeError, CacheError; MedfetchError where the sandbox cannot have one.
+    """
+    lock = locks.read(path)
+    check_rehearsal(lock, settings)
+    found = []
+    for locked in lock.named(names):
+        recipe = rehearsal.stage(recipe_of(locked, settings), settings).recipe
+        facts = lists.head(locked)[1]
+        found.append((recipe, Wish(parts=tuple(facts["routes"]), archives=facts["archives"], locked=locked)))
+    return found
 
 
 def check_rehearsal(lock: Lock, settings: Settings) -> None:
