@@ -91,7 +91,8 @@ def _against(session: Session, receipt: Path, folder: Path | None) -> None:
         what = "file" if path else "tree"
         session.out({"event": what, "path": path or None, "problem": problem}, f"{path or there.folder}: {problem}")
     told = {"files": there.files, "bytes": there.bytes, "bad": len(there.problems), "tree": there.tree or None}
-    text = f"{expected.name}: {counted(there.files, 'file')} in {there.folder}, {len(there.problems)} differences"
+    text = f"{expected.name}: {counted(there.files, 'file')} in {there.folder}, "
+    text += counted(len(there.problems), "difference")
     session.out({"event": "verify", "receipt": str(receipt), "path": str(there.folder), **told}, text)
     if there.problems:
         raise IntegrityError(f"{there.folder} is not what {receipt} is of")

@@ -183,5 +183,6 @@ def _by_of(file: Placed, planned: Planned) -> str:
 
 def summary(each: Locked) -> str:
     """A locked dataset in a line."""
-    by = ", ".join(f"{count:,} by {who}" for who, count in each.told.get("digests", {}).items())
-    return f"{each.name}: {counted(each.told['files'], 'file')} locked: {by}"
+    counts = each.told.get("digests", {})
+    by = ", ".join(f"{count:,} by {who}" for who, count in counts.items())
+    return f"{each.name}: {counted(sum(counts.values()), 'file')} locked: {by}"
