@@ -385,6 +385,24 @@ def test_terms_hold_for_whoever_has_a_lock(run: Run, home: Path, cache: Path, bo
     run("get", "--locked", "medfetch.lock")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"into":"more"', '"into":"../../../x"'), ('"id":"mixed"', '"id":"../x"'), ('{"path":"b/', '{"path":"../b/'),
+     ('"entry":{"path":"a/one"', '"entry":{"path":".medfetch/one"')],
+)  # fmt: skip
+def test_a_lock_leads_out_of_no_home(run: Run, home: Path, cache: Path, name: str, before: str, after: str) -> None:
+    run("lock", name)
+    content = yaml.safe_load((home / "medfetch.lock").read_text())
+    [row] = content["datasets"]
+    row["entries"] = row["entries"].replace(before, after)
+    row["list"] = f"sha256:{sha256(row['entries'].encode())}"
+    (home / "medfetch.lock").write_text(yaml.safe_dump(content))
+    (home / f"{name}.yaml").unlink()
+    assert after in row["entries"]
+    assert run("get", "--locked", "medfetch.lock", code=None).code in (1, 2)
+    assert [path for path in home.parent.rglob("*") if path.name in ("x", "one", "three")] == []
+
+
 def test_what_is_no_lock_says_so(run: Run, home: Path, name: str, box: Sandbox) -> None:
     assert "cannot be read" in run("get", "--locked", "none.lock", code=2).err
     for text, said in {

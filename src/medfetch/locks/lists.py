@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -111,7 +112,11 @@ def head(locked: Locked) -> tuple[Recipe, dict[str, Any]]:
     text = next(_lines(locked))
     try:
         content = json.loads(text)
-        return kept.load(content["recipe"], locked.folder), dict(content["plan"])
+        recipe = kept.load(content["recipe"], locked.folder)
+        # Its folder in the cache.
+        if not re.fullmatch(r"[^./\0][^/\0]*", recipe.id):
+            raise ValueError(f"{recipe.id!r} is no name of a dataset")
+        return recipe, dict(content["plan"])
     except (CacheError, LookupError, TypeError, ValueError) as error:
         raise CacheError(f"the list of {locked.name} begins with something else: {error}", hint=AGAIN) from error
 

@@ -103,7 +103,17 @@ def _entries(
 ) -> Iterator[tuple[str, Entry]]:
     addresses = {part: Addresses(ways[0]["source"], settings) for part, ways in routes.items()}
     for planned, files in lists.with_files(locked):
+        _check_paths(planned.entry)
         yield planned.part, addresses[planned.part].own(_checked(planned, list(islice(files, 2))))
+
+
+def _check_paths(entry: Entry) -> None:
+    """What sources promise of paths, others need not keep. Raises: RecipeError."""
+    if isinstance(entry, RemoteFile):
+        folders = [entry.unpack.into] if entry.unpack and entry.unpack.into else []
+        members = entry.unpack.members if entry.unpack else ()
+        for path in (*folders, *(member.name for member in members), *(piece.path for piece in entry.pieces)):
+            planning.check_path(path)
 
 
 def _checked(planned: Planned, files: list[File]) -> Entry:
