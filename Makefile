@@ -1,7 +1,9 @@
 # make demo: three patients of LIDC-IDRI from an embedded stand-in for the archives, killed half-way and resumed
 # make test: the tests; make test-long: those that take long
 # make bench: medfetch and its peers side by side; WORKLOADS="small tls-small" ROUNDS=5 SCALE=0.1 for a part of it
+# make bench-tasks: one dataset by several tasks, and by Dask, from a host that throttles connections
 # make rehearsal: every recipe, all parts, against the embedded stand-in for the hosts, as a table
+# make cluster: all tests of job arrays and Dask, on a real Slurm of four nodes on this machine, as root
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
 # make hosts: two hosts on one cache without locks, HOSTS=50 times
 # All make an environment in .venv first; Python 3.11 or later and pip are all they need.
@@ -16,7 +18,7 @@ MINUTES ?= 30
 KILLS ?= 200
 HOSTS ?= 50
 
-.PHONY: demo test test-long rehearsal bench soak kills hosts lint docs clean
+.PHONY: demo test test-long rehearsal bench bench-tasks cluster soak kills hosts lint docs clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
@@ -41,6 +43,12 @@ kills: .venv/developed
 
 hosts: .venv/developed
 	HOSTS_ROUNDS=$(HOSTS) $(BIN)/pytest -m long tests/test_two_hosts.py
+
+bench-tasks: .venv/developed
+	PYTHONPATH=tests $(BIN)/python -m bench.tasks --document docs/performance.md
+
+cluster: .venv/developed
+	$(BIN)/pytest -s -m "long or not long" tests/cluster tests/test_cluster_script.py tests/test_dask.py
 
 lint: .venv/developed
 	$(BIN)/ruff check

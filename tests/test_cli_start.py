@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 SLOW = {
-    "boto3", "duckdb", "idc_index", "idc_index_data", "IPython", "jsonschema", "kaggle", "nibabel", "numpy", "pandas",
-    "plotly", "py7zr", "pydicom", "requests", "tcia_utils", "tqdm", "urllib3",
+    "boto3", "dask", "distributed", "duckdb", "idc_index", "idc_index_data", "IPython", "jsonschema", "kaggle",
+    "nibabel", "numpy", "pandas", "plotly", "py7zr", "pydicom", "requests", "tcia_utils", "tqdm", "urllib3",
 }  # fmt: skip
 """What no start must wait for."""
 OF_THE_RUNNER = {"multiprocessing", "pycurl", "sqlite3"}

@@ -40,6 +40,7 @@ MAY = {
     "places": ["errors", "types"],
     "connections": [],
     "pool": [],
+    "schedulers": [],
     "ranges": ["types"],
     "volumes": [],
     "hosts": ["leases"],
@@ -57,6 +58,7 @@ MAY = {
 NEVER = {
     "net": ["sources", "state", "ledger", "transfer", "shard", "runner", "catalog", "cli"],
     "state": ["net", "sources", "transfer", "runner", "cli"],
+    "forecast": ["net", "state", "ledger", "transfer", "runner", "schedulers", "cli"],
     "planning": ["net", "sources", "transfer", "runner", "cli"],
     "verify": ["net", "sources", "state", "ledger", "transfer", "runner", "cli"],
     "catalog": ["net", "state", "ledger", "cache", "transfer", "runner", "cli"],
@@ -106,6 +108,9 @@ NEVER = {
 ONLY = {
     "bencode2": ["torrents"],
     "botocore": ["credentials.aws", "net.signing"],
+    "dask": ["engines.pools"],
+    "dask_jobqueue": ["engines.pools"],
+    "distributed": ["engines.dask", "engines.dask_worker", "engines.pools"],
     "dulwich": ["sources._git", "sandbox.git"],
     "google": ["credentials.google"],
     "google_crc32c": ["checksum", "sandbox.gcs", "sandbox.kaggle"],
@@ -292,7 +297,8 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 def test_dependencies_are_those_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"]}
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in lines}
     tops = {each.what.partition(".")[0] for module in MODULES.values() for each in imports(module) if not each.ours}
     foreign = tops - set(sys.stdlib_module_names) - LATER
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} == declared

@@ -96,6 +96,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     [
         ("0/1", {}, Share(0, 1)),
         ("7/8", {"PBS_JOBID": "5.host"}, Share(7, 8, "5.host")),
+        ("7/8", {"JOB_ID": "3", "SGE_TASK_ID": "undefined"}, Share(7, 8, "3")),
         (
             "auto",
             {

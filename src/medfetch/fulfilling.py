@@ -33,7 +33,7 @@ from medfetch import (
 )
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
-from medfetch.engines import local
+from medfetch.engines import Engine, local
 from medfetch.engines.feed import Feed, Queue, Tasks
 from medfetch.errors import Incomplete, Unreachable
 from medfetch.jobs import ShardJob
@@ -68,6 +68,7 @@ class _Run:
     given: Home | None = None
     """All of it is taken from there."""
     refuses: taking.Refuses = lambda path, size: None
+    engine: Engine = local
     failovers: list[Event] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     """The first of the files that could not be had: {path, reason}."""
@@ -113,7 +114,7 @@ def _there(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
 
 
 def side_by_side(
-    recipe: Recipe, made: Plan, settings: Settings, display: Display, readers: Readers, share: Share
+    recipe: Recipe, made: Plan, settings: Settings, display: Display, readers: Readers, share: Share, engine: Engine
 ) -> dict[str, Any] | None:
     """A task's share of a plan, and what others leave; returns the receipt, or None while others are still at work.
 
@@ -122,7 +123,7 @@ def side_by_side(
     if there := _there(recipe, made, settings, display):
         return there
     cache.prepare(made.home, readers)
-    run = _Run(recipe, made, settings, display)
+    run = _Run(recipe, made, settings, display, engine=engine)
     with readers.only(), ExitStack() as stay:
         # Runs of another plan write in the ledger when they end.
         with presence.entrance(made.home, display, lambda other: other.plan != made.id) as others:
@@ -323,7 +324,7 @@ def _work_off(run: _Run, feed: Feed, processes: int, tallies: Mapping[str, int],
 
     run.display.start(run.made.header["dataset"], {**run.made.totals, **tallies})
     try:
-        local.run(feed, processes, show, me.look)
+        run.engine.run(feed, processes, show, me.look)
     finally:
         run.display.stop()
 

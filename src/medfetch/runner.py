@@ -33,6 +33,7 @@ from medfetch import (
 from medfetch.below import is_whole
 from medfetch.cache import Home, Readers
 from medfetch.config import Settings
+from medfetch.engines import Engine, local
 from medfetch.errors import DiskFull, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.hosts import Hosts
 from medfetch.ledger import Ledger
@@ -493,17 +494,18 @@ def _teller(display: Display, part: str) -> Callable[[str], None]:
 
 
 def get(
-    recipe: Recipe, wish: Wish, settings: Settings, display: Display, share: Share | None = None
+    recipe: Recipe, wish: Wish, settings: Settings, display: Display, share: Share | None = None,
+    engine: Engine = local,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Everything of a wish in its place, whole and verified; returns the receipt. Of a task's ``share`` likewise, but
-    None while other tasks are at work on the rest.
+    None while other tasks are at work on the rest; ``engine`` works off the share.
 
     Raises: AccessRequired, UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
     made = make_plan(recipe, wish, settings, display)
     if share is None:
         return fulfil(recipe, made, settings, display)
-    return fulfilling.side_by_side(recipe, made, settings, display, readers_of(recipe, settings), share)
+    return fulfilling.side_by_side(recipe, made, settings, display, readers_of(recipe, settings), share, engine)
 
 
 def fulfil(

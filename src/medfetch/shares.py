@@ -87,9 +87,9 @@ def job() -> str | None:
     index = variable("LSB_JOBINDEX") or "0"
     if (lsf := variable("LSB_JOBID")) and index != "0":
         return f"{lsf}[{index}]"
-    sge = variable("SGE_TASK_ID") or "undefined"
-    if (number := variable("JOB_ID")) and sge != "undefined":
-        return f"{number}.{sge}"
+    # "undefined" in a job that is no array.
+    if (number := variable("JOB_ID")) and (sge := variable("SGE_TASK_ID")):
+        return number if sge == "undefined" else f"{number}.{sge}"
     return variable("SLURM_JOB_ID") or variable("PBS_JOBID") or lsf
 
 

@@ -370,6 +370,8 @@ class Traits:
     """At once to one host, over all medfetch processes on one cache."""
     host_connections: Mapping[str, int] = field(default_factory=dict)
     """The same for hosts that are known to bear another number."""
+    host_rates: Mapping[str, int] = field(default_factory=dict)
+    """Bytes per second that hosts are known to give one connection, for forecasts."""
     patience: float = 60.0
     """Seconds without a useful byte after which a transfer is given up and resumed."""
     logins: tuple[str, ...] = ()

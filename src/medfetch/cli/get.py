@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,6 +15,9 @@ from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import in_export, wanted
 from medfetch.config import Settings
+from medfetch.engines import Engine, local, pools
+from medfetch.engines.dask import Dask
+from medfetch.engines.pools import Pool
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
@@ -34,32 +39,36 @@ from medfetch.types import Recipe
 @click.option(
     "--shard", metavar="I/N|auto[/N]", help="Task I (from 0) of N that share the work; auto: as the scheduler tells."
 )
+@click.option(
+    "--dask", metavar="ADDRESS|local|slurm|pbs|lsf|sge", help="Work on the workers of a Dask scheduler, or on new ones."
+)
+@click.option("--workers", metavar="N|MIN-MAX", help="With --dask: how many, or a range in which they come and go.")
 @click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
 )
 @click.option(
-    "--locked",
-    "lock",
-    type=click.Path(path_type=Path),
-    help="Exactly what a lock pins: all of it, or what is named.",
+    "--locked", "lock", type=click.Path(path_type=Path), help="Exactly what a lock pins: all of it, or what is named."
 )
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
-    to: Path | None, export: Path | None, lock: Path | None,
+    dask: str | None, workers: str | None, to: Path | None, export: Path | None, lock: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
     share = shares.parse(shard) if shard is not None else None
+    pool = _pool(session, share, mail, dask, workers)
     if share and wish.refresh:
         raise UsageProblem(
             "--refresh is for one run, not for each task", hint="medfetch plan --refresh, and then get --shard"
         )
-    if share and export is not None:
-        raise UsageProblem("--from takes all that is there in one run", hint="leave out --shard")
+    if (share or pool) and export is not None:
+        raise UsageProblem(
+            "--from takes all that is there in one run", hint=f"leave out {'--shard' if share else '--dask'}"
+        )
     if lock and (files or sha256 or export or replace(wish, own=False) != Wish()):
         raise UsageProblem("the lock says what is fetched, and how", hint="with --locked only names choose some of it")
     display = session.display()
@@ -89,13 +98,14 @@ def command(
         if refused and not keep_going:
             raise admission.together(refused)
         problems += refused
-        for recipe, own, told in chosen:
-            try:
-                _get_one(session, recipe, own, told, display, share, to)
-            except MedfetchError as error:
-                if not keep_going or error.exit_code in (5, 75, 130, 143):
-                    raise
-                problems.append(error)
+        with _engine(pool) as engine:
+            for recipe, own, told in chosen:
+                try:
+                    _get_one(session, recipe, own, told, display, share, engine, to)
+                except MedfetchError as error:
+                    if not keep_going or error.exit_code in (5, 75, 130, 143):
+                        raise
+                    problems.append(error)
     for problem in problems[:-1]:
         tell(problem, session.json)
     if problems:
@@ -141,11 +151,38 @@ def _get_from(
         raise problems[-1]
 
 
+def _pool(
+    session: Session, share: Share | None, mail: TextIO | None, dask: str | None, workers: str | None
+) -> Pool | None:
+    """The workers that --dask means. Raises: UsageProblem, MedfetchError where Dask is not installed."""
+    if dask is None:
+        if workers is not None:
+            raise UsageProblem("--workers is for --dask")
+        return None
+    if share:
+        raise UsageProblem("--shard and --dask are two ways to share the work", hint="choose one of them")
+    if mail:
+        raise UsageProblem("links of a mail are not sent to Dask's workers", hint="leave out --dask")
+    return pools.pool(dask, workers, session.resting.cache)
+
+
+@contextmanager
+def _engine(pool: Pool | None) -> Iterator[Engine]:
+    if pool is None:
+        yield local
+        return
+    with closing(Dask(pool)) as engine:
+        yield engine
+
+
 def _get_one(
     session: Session, recipe: Recipe, wish: Wish, settings: Settings, display: Display, share: Share | None,
-    to: Path | None,
+    engine: Engine, to: Path | None,
 ) -> None:  # fmt: skip
-    receipt: dict[str, Any] | None = runner.get(recipe, wish, settings, display, share)
+    if isinstance(engine, Dask):
+        # Others may help, too; and each worker has as many connections as it can use, unless their number is given.
+        share, settings = Share(0, 1, shares.job()), replace(settings, processes=engine.processes(settings.jobs))
+    receipt: dict[str, Any] | None = runner.get(recipe, wish, settings, display, share, engine)
     if receipt is None:
         return
     if to is not None:

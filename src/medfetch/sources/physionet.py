@@ -64,6 +64,7 @@ class PhysioNet:
         # (Medical-Event-Data-Standard/MIMIC_IV_MEDS, issues 48 and 49).
         connections=8,
         host_connections={f"{BUCKET}.s3.amazonaws.com": 32},
+        host_rates={"physionet.org": 45_000},
         patience=120,
         logins=(CREDENTIAL,),
     )
