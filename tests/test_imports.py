@@ -83,6 +83,10 @@ NEVER = {
     "taking": ["net", "sources", "transfer", "catalog", "requirements", "runner", "cli"],
     "layers": ["net", "sources", "transfer", "catalog", "runner", "cli"],
     "kept": ["net", "state", "ledger", "catalog", "sources", "runner", "cli"],
+    "locks": ["net", "state", "transfer", "cli"],
+    "pins": ["net", "sources", "transfer", "catalog", "runner", "cli"],
+    "formats": ["net", "sources", "state", "transfer", "runner", "cli"],
+    "receipt_check": ["net", "sources", "state", "transfer", "runner", "cli"],
     "exports": ["net", "sources", "state", "transfer", "cli"],
     "receipt": ["net", "sources", "transfer", "runner", "cli"],
     "outlook": ["net", "state", "ledger", "credentials", "catalog", "sources", "runner", "cli"],
@@ -132,7 +136,7 @@ ONLY = {
 }
 """Which modules may import these of other people's packages, and of the standard library."""
 
-SQL = ["database", "ledger", "state", "sources._idc_index", "sandbox.archive"]
+SQL = ["database", "ledger", "pins", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import duckdb
 import idc_index_data
 import pytest
-from running import Run
+from running import Medfetch, Run
 
 from medfetch.sandbox import Sandbox
 
@@ -76,3 +77,30 @@ def test_the_entries_of_a_plan_add_up_to_its_totals(run: Run) -> None:
     assert len({entry["path"] for entry in entries}) == len(entries) == planned["series"]
     assert sum(entry["files"] for entry in entries) == planned["instances"]
     assert sum(entry["bytes"] for entry in entries) == planned["bytes"]
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from medfetch import cache, locks, config
+from medfetch.locks import using
+[locked] = locks.read(Path("medfetch.lock")).datasets
+settings = config.load()
+recipe = using.recipe_of(locked, settings)
+home = cache.home(Path("again"), recipe.id, recipe.version)
+cache.prepare(home)
+print(using.build(locked, home, settings).totals["entries"])
+"""
+
+
+@pytest.mark.long
+def test_nlst_is_locked_and_planned_from_the_lock_in_little_memory(run: Medfetch, home: Path) -> None:
+    run("plan", "nlst", "--offline")
+    for command in ((sys.executable, "-c", MEASURED, sys.executable, "-m", "medfetch", "lock", "nlst", "--offline"),
+                    (sys.executable, "-c", MEASURED, sys.executable, "-c", BUILD)):  # fmt: skip
+        done = subprocess.run(command, cwd=home, env=run.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stderr.split()[-1]) < 100_000
+    assert int(done.stdout) == counted("collection_id = 'nlst' AND analysis_result_id IS NULL")["series"]
+    [listed] = (home / "medfetch.lock.files").iterdir()
+    assert listed.stat().st_size < 20_000_000

@@ -13,6 +13,7 @@ from medfetch import agreements, config, dois, doors, exports, mail, rehearsal, 
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
+from medfetch.locks import using
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
 from medfetch.runner import Wish
@@ -35,6 +36,7 @@ def get(
     refresh: bool = False,
     links: str | Path | None = None,
     export: str | Path | None = None,
+    locked: str | Path | None = None,
     sandbox: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -50,6 +52,7 @@ def get(
         refresh: resolve again where a plan exists.
         links: a mail with the dataset's links, where they come by mail: its text, or the Path of a file.
         export: a folder that ``export`` has made: all comes from there, and no host is asked.
+        locked: a lock in which the dataset is: exactly what it pins, whatever its hosts have now.
         sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
         settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
 
@@ -60,10 +63,17 @@ def get(
         resolved = _settings(stack, sandbox, settings)
         if export is not None:
             return _from_export(name, wish, Path(export).absolute(), resolved, _display(progress))
-        recipe = _recipe(name, resolved)
-        told, display = _mailed(links, recipe, wish, resolved), _display(progress)
-        made = runner.make_plan(recipe, wish, told, display)
-        runner.fulfil(recipe, made, told, display)
+        if locked is not None:
+            if wish != Wish() or not isinstance(name, str):
+                raise UsageProblem("the lock says what is fetched, and how", hint="with locked give the name alone")
+            asked = using.wanted(Path(locked), [name], resolved)
+        else:
+            asked = [(_recipe(name, resolved), wish)]
+        display = _display(progress)
+        for recipe, own in asked:
+            told = _mailed(links, recipe, own, resolved)
+            made = runner.make_plan(recipe, own, told, display)
+            runner.fulfil(recipe, made, told, display)
         return made.home.root
 
 

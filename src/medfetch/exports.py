@@ -33,13 +33,13 @@ from medfetch import (
 from medfetch.cache import EVERYBODY, Home, Readers
 from medfetch.config import Settings
 from medfetch.errors import CacheError, MedfetchError, UsageProblem
+from medfetch.formats import sha256sums
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.progress import Display
 from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
 
-SUMS = "SHA256SUMS"
 PAGE = """This folder holds medical imaging datasets, exported by medfetch.
 
 On another machine, which needs no network:
@@ -64,7 +64,7 @@ def export(
     ``unguarded``: data under an agreement may go to a disk that cannot keep others from reading them.
     Raises: UsageProblem, Incomplete, DiskFull, CacheError; MedfetchError where not all is in the cache.
     """
-    _check_addresses(recipe)
+    check_addresses(recipe)
     home = layers.where(recipe, settings)
     with ExitStack() as stack:
         if not layers.is_layer(home, settings) and os.access(home.inner, os.W_OK):
@@ -122,8 +122,8 @@ def _described(made: Plan) -> str:
     return ", ".join(["+".join(sorted(made.header["parts"])), *asked])
 
 
-def _check_addresses(recipe: Recipe) -> None:
-    """Raises: UsageProblem where the plan holds what may be a secret of the person's."""
+def check_addresses(recipe: Recipe) -> None:
+    """For what is handed on. Raises: UsageProblem where the plan holds what may be a secret of the person's."""
     made_up = recipe.name == recipe.origin
     urls = [
         file["url"]
@@ -134,7 +134,7 @@ def _check_addresses(recipe: Recipe) -> None:
     ]
     if made_up and any(urlsplit(url).query for url in urls):
         raise UsageProblem(
-            f"the address of {recipe.name} has a query, which may be a secret, and an export would hand it on",
+            f"the address of {recipe.name} has a query, which may be a secret, and would be handed on",
             hint="a recipe of your own can name the file by a lasting address",
         )
 
@@ -154,10 +154,8 @@ def _write_page(folder: Path) -> None:
 
 def _write_sums(home: Home) -> None:
     """What sha256sum(1) reads, for all that is in a home."""
-    with closing(Ledger(home.ledger)) as ledger, open(home.inner / SUMS, "w", encoding="utf-8") as file:
-        for each in ledger.files():
-            path = each.path.replace("\\", "\\\\").replace("\n", "\\n")
-            file.write(f"{'' if path == each.path else chr(92)}{each.sha256}  {path}\n")
+    with closing(Ledger(home.ledger)) as ledger, open(home.inner / sha256sums.NAME, "w", encoding="utf-8") as file:
+        file.writelines(sha256sums.lines(ledger.files()))
 
 
 # -- the other side ----------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from medfetch import (
     durability,
     layers,
     leases,
+    pins,
     planning,
     presence,
     receipt,
@@ -159,6 +160,7 @@ def _begin(run: _Run, ledger: Ledger) -> dict[str, int]:
     made = run.made
     presence.clear(made.home)
     tallies = reconcile(made, ledger)
+    _compare(run)
     content = {"dataset": run.recipe.id, "plan": made.id, **made.totals, "files_here": tallies["files_here"]}
     here = f"; {counted(tallies['files_here'], 'file')} here" if tallies["files_here"] else ""
     pays = "; your account pays for the download" if made.costs else ""
@@ -176,6 +178,23 @@ def _begin(run: _Run, ledger: Ledger) -> dict[str, int]:
             raise Unreachable(f"{standing.label(run.recipe)} is not complete", hint="leave out --offline")
         space.check(run.recipe, made, tallies)
     return tallies
+
+
+def _compare(run: _Run) -> None:
+    """Raises: Incomplete where what is here is not what a lock says; it is left as it is."""
+    made, found = run.made, []
+    for count, each in enumerate(pins.differences(made.folder, made.home.ledger), 1):
+        run.display.show(Event("failed", each.path, reason=str(each), code=4))
+        if count <= FAILURES:
+            found.append({"path": each.path, "reason": str(each)})
+    if found:
+        raise Incomplete(
+            f"{standing.label(run.recipe)}: {counted(count, 'file')} here differ from what was locked: "
+            f"{found[0]['path']}: {found[0]['reason']}",
+            failures=found,
+            exit_code=4,
+            hint=f"they are left as they are: --cache DIR for another cache, or medfetch rm {run.recipe.id} first",
+        )
 
 
 def _is_held(lease: Path) -> bool:

@@ -43,7 +43,8 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
         CacheError: a file that medfetch did not write is in the way, or another one of the same plan.
     """
     if before and before.sha256 != staged.sha256:
-        if before.unit == unit and Assurance.PUBLISHED not in (before.assurance, staged.assurance):
+        decided = Assurance.PUBLISHED in (before.assurance, staged.assurance) or staged.assurance is Assurance.LOCKED
+        if before.unit == unit and not decided:
             raise IntegrityError(
                 f"{staged.path}: the bytes are not those first seen (sha256 {before.sha256[:16]}…), and the host"
                 " publishes no checksum that could decide"

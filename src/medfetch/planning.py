@@ -182,9 +182,11 @@ def build(
     header: Callable[[], Mapping[str, Any]],
     make_way: Callable[[], None],
     hint: Callable[[], str | None] = lambda: None,
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> Plan:
-    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed, ``make_way``
-    before the plan gets its name, and ``hint`` for advice where nothing matches.
+    """Streams (part, entry) into shards; nothing is held whole. ``header`` is asked when all have passed, ``beside``
+    puts into the folder what else belongs to the plan, ``make_way`` is called before the plan gets its name, and
+    ``hint`` for advice where nothing matches.
 
     Where another process makes the same plan at the same time, the first one's is taken.
     Raises: UsageProblem where nothing matches; RecipeError for a path that cannot be used; CacheError, DiskFull.
@@ -194,7 +196,7 @@ def build(
         making.mkdir(parents=True)
     try:
         with cache.disk_errors(home.root):
-            content = _write(making, entries, selection, header, hint)
+            content = _write(making, entries, selection, header, hint, beside)
             make_way()
             try:
                 making.rename(home.plans / plan_id)
@@ -213,6 +215,7 @@ def _write(
     selection: Selection,
     header: Callable[[], Mapping[str, Any]],
     hint: Callable[[], str | None],
+    beside: Callable[[Path], None],
 ) -> Mapping[str, Any]:
     """Makes the shards and, last, the header."""
     if selection.facets:
@@ -228,6 +231,7 @@ def _write(
         advice = hint() or "medfetch info NAME shows what there is"
         raise UsageProblem(f"nothing matches {asked or 'this recipe'}", hint=advice)
     places.check(_read(folder, number))
+    beside(folder)
     content = {
         **header(),
         "token": secrets.token_hex(8),

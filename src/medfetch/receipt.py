@@ -82,6 +82,7 @@ def write(
         "agreements": [asdict(agreement) for agreement in agreements],
         "cite": header["cite"],
         "recipe": header["recipe"],
+        "lock": header.get("lock"),
         "plan": plan.id,
         "index": header["index"],
         "planned": header["made"],

@@ -46,6 +46,7 @@ from medfetch.types import Entry, Level, Part, Recipe, RemoteFile, Route, Select
 
 if TYPE_CHECKING:
     from medfetch import taking
+    from medfetch.locks import Locked
     from medfetch.remote import Way
 
 INDEX = "idc-index-data"
@@ -64,6 +65,8 @@ class Wish:
     """Resolve again where a plan exists."""
     own: bool = False
     """In one's own cache, even where a layer has it."""
+    locked: Locked | None = None
+    """What a lock has of it: that, whatever its hosts have now. Nothing else is asked then, but the parts named."""
 
 
 def home_of(recipe: Recipe, settings: Settings) -> Home:
@@ -85,6 +88,8 @@ def make_plan(
             # While others are at work, what they have open is whole.
             if not others:
                 durability.recover(home)
+    if wish.locked:
+        return _of_lock(recipe, wish.locked, settings, display)
     parts, name = _asked_for(recipe, wish)
     found = planning.load(home, name)
     if brought is not None and len(parts) > 1 and any(map(_is_unknown, parts)):
@@ -176,6 +181,37 @@ def _of_layer(
         return None
 
 
+def _of_lock(recipe: Recipe, locked: Locked, settings: Settings, display: Display) -> Plan:
+    """The plan that a lock has; no host is asked what there is.
+
+    Raises: AccessRequired by this machine's recipe or by the lock's; UsageProblem, CacheError, DiskFull.
+    """
+    from medfetch.locks import using  # few runs have a lock
+
+    home, name = home_of(recipe, settings), using.plan_id(locked)
+    if found := _check_locked(recipe, locked, settings, display):
+        return found
+    readers = readers_of(recipe, settings)
+    cache.prepare(home, readers)
+    try:
+        with readers.only(), presence.turn(home.plans / f"{name}.lease", display, "makes the plan"):
+            return planning.load(home, name) or using.build(locked, home, settings)
+    finally:
+        cache.remove_if_empty(home)
+
+
+def _check_locked(recipe: Recipe, locked: Locked, settings: Settings, display: Display) -> Plan | None:
+    """The plan of a lock, if it is there; both this machine's recipe and the lock's have a say in what is asked for."""
+    from medfetch.locks import lists, using  # as in _of_lock
+
+    found = planning.load(home_of(recipe, settings), using.plan_id(locked))
+    carried, facts = lists.head(locked)
+    for each in [recipe] if recipe.digest == carried.digest else [recipe, carried]:
+        parts = using.parts_of(each, carried, facts["routes"])
+        _check_access(each, parts, settings, display, found, found is None and each is recipe, closed=[])
+    return found
+
+
 def adopt(
     theirs: Plan, home: Home, name: str, parts: list[str], selection: Selection, readers: Readers, display: Display
 ) -> Plan:
@@ -210,6 +246,9 @@ def adopt(
 
 def check(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> None:
     """As ``make_plan`` begins, for what shall not be planned. Raises: AccessRequired, UsageProblem."""
+    if wish.locked:
+        _check_locked(recipe, wish.locked, settings, display)
+        return
     parts, name = _asked_for(recipe, wish)
     home = home_of(recipe, settings)
     found = planning.load(home, name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import entries, leases
+from medfetch import entries, leases, pins
 from medfetch.cache import disk_errors
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
@@ -71,6 +71,7 @@ class OpenShard:
     def __init__(self, job: ShardJob, lease: leases.Lease, means: Means) -> None:
         self.job, self._lease, self._reporter = replace(job, token=lease.token), lease, means.reporter
         self._state, self._ledger = Shard(job.path, durable=False), Ledger(job.home.ledger, watching=True)
+        self._pins = pins.of_plan(job.path.parent)
         self._former = self._state.own(lease.token)
         with disk_errors(job.home.root):
             finish(job.home, self._state)
@@ -167,6 +168,8 @@ class OpenShard:
     def close(self) -> None:
         self._state.close()
         self._ledger.close()
+        if self._pins:
+            self._pins.close()
         if self.ended and not self.lost:
             with disk_errors(self.job.home.root):
                 self._sweep()
@@ -190,12 +193,18 @@ class OpenShard:
                 path, unit = staged.path, active.unit
                 before = here.get(path) or self._state.find(path, unit) or self._ledger.find(path, unit)
                 try:
+                    staged = self._pins.judged(unit, staged) if self._pins else staged
                     here[path] = accept(self.job.home, before, unit, staged, self._planned)
                 except MedfetchError as error:
                     active.errors.append(error)
                     active.names.discard(path)
+                    if self._pins:
+                        Path(staged.staged).unlink(missing_ok=True)
                 else:
                     rows.append((here[path], staged.staged))
+        if self._pins:
+            for active in [active for active in batch.finished if not active.errors]:
+                active.errors += filter(None, [self._pins.missing(active.unit, active.names)])
         for active in [active for active in batch.finished if active.errors]:
             self._fail(active, batch)
         complete = [active for active in batch.finished if not active.errors]
@@ -212,7 +221,9 @@ class OpenShard:
         files = sum(entries.files(active.entry) or 0 for active in complete if isinstance(active.entry, RemoteFile))
         files += sum(placed.unit in groups for placed, _ in rows)
         self._reporter.emit(Event("moved", files=files))
-        for active in complete:
+        # What is not what was locked is fetched anew by the next run.
+        wrong = [active for active in batch.failed if self._pins and isinstance(active.errors[-1], IntegrityError)]
+        for active in [*complete, *wrong]:
             for leftover in active.leftovers:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 

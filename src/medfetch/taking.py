@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from medfetch import database, leases, planning, receipt
+from medfetch import database, leases, pins, planning, receipt
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import BLOCK, Hasher
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError
@@ -86,6 +86,7 @@ class Taking:
         self.reporter = Counting(show)
         self.room = Room(made.home.partial, reserve)
         self.stop = threading.Event()
+        self.pins = pins.of_plan(made.folder)
         self.taken = 0
         """Files that were placed."""
 
@@ -112,6 +113,8 @@ class Taking:
             self.stop.set()
             pool.shutdown(cancel_futures=True)
             self.reporter.flush()
+            if self.pins:
+                self.pins.close()
 
     def _lease(self, path: Path) -> leases.Lease | None:
         """None where another process works on a shard: that one takes what it needs."""
@@ -248,6 +251,7 @@ class Taking:
                 known = shard.find(staged.path, work.unit) or self.ledger.find(staged.path, work.unit)
                 before = here.get(staged.path) or known
                 try:
+                    staged = self.pins.judged(work.unit, staged) if self.pins else staged
                     with disk_errors(self.home.root):
                         placed = accept(self.home, before, work.unit, staged, self._planned)
                 except MedfetchError as error:
@@ -256,6 +260,8 @@ class Taking:
                 else:
                     here[staged.path] = placed
                     rows.append((placed, staged.staged))
+            if self.pins and not work.problem:
+                work.problem = self.pins.missing(work.unit, {file.path for file in work.files})
         complete = [work.row for work in works if not work.problem and _is_whole(work)]
         failed = [] if not final else [self._failed(work) for work in works if work.row not in complete]
         if rows and not self.taken:

@@ -17,6 +17,8 @@ class Assurance(StrEnum):
 
     PUBLISHED = "published"
     """They matched a checksum from the host or the recipe."""
+    LOCKED = "locked"
+    """No such checksum is known; they have the SHA-256 that a lock gives."""
     ARCHIVE_CRC = "archive-crc"
     """They matched the CRC32 and the size that the directory of their archive gives, of which only a part was fetched:
     a checksum of the archive, if there is one, could not be compared."""

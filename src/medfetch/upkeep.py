@@ -101,7 +101,9 @@ def _failures(made: Plan, most: int = 5) -> list[str]:
 
 
 def _stale(made: Plan, recipe: Recipe | None) -> str | None:
-    """Why a plan may not be what would be planned today, None where nothing speaks for that."""
+    """Why a plan may not be what would be planned today, None where nothing speaks for that, or a lock pins it."""
+    if made.header.get("lock"):
+        return None
     if recipe is not None and recipe.digest != made.header["recipe"]:
         return "the recipe has changed"
     uses_index = any(way["source"] == "idc" for ways in made.header["routes"].values() for way in ways)

@@ -26,6 +26,7 @@ VERBS = {
     "gc": "remove what interrupted work left",
     "export": "copy a dataset into a folder, for machines without a network",
     "cluster": "write a job array for a cluster's scheduler",
+    "lock": "pin datasets: files, digests, routes, terms; get --locked fetches exactly that",
     "login": "keep a credential, read from a prompt or standard input",
     "logout": "forget it",
     "completion": "print what makes a shell complete commands and datasets",

@@ -47,12 +47,15 @@ from medfetch.types import Recipe
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
 )
+@click.option(
+    "--locked", "lock", type=click.Path(path_type=Path), help="Exactly what a lock pins: all of it, or what is named."
+)
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
-    dask: str | None, workers: str | None, to: Path | None, export: Path | None,
+    dask: str | None, workers: str | None, to: Path | None, export: Path | None, lock: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
@@ -66,6 +69,8 @@ def command(
         raise UsageProblem(
             "--from takes all that is there in one run", hint=f"leave out {'--shard' if share else '--dask'}"
         )
+    if lock and (files or sha256 or export or replace(wish, own=False) != Wish()):
+        raise UsageProblem("the lock says what is fetched, and how", hint="with --locked only names choose some of it")
     display = session.display()
     problems: list[MedfetchError] = []
     if export is not None:
@@ -74,7 +79,8 @@ def command(
     with session.reaching() as settings:
         chosen = []
         refused: list[AccessRequired] = []
-        for recipe, own, told in links.given(mail, wanted(names, files, wish, settings, sha256), settings, display):
+        asked = _locked(lock, names, settings) if lock else wanted(names, files, wish, settings, sha256)
+        for recipe, own, told in links.given(mail, asked, settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
                 if refused and not keep_going:
@@ -104,6 +110,12 @@ def command(
         tell(problem, session.json)
     if problems:
         raise problems[-1]
+
+
+def _locked(lock: Path, names: tuple[str, ...], settings: Settings) -> list[tuple[Recipe, Wish]]:
+    from medfetch.locks import using  # few runs have a lock
+
+    return using.wanted(lock, names, settings)
 
 
 def _get_from(

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import click
 
-from medfetch import database, dois, layers, presence, rehearsal, runner, standing, upkeep
+from medfetch import database, dois, layers, presence, receipt_check, rehearsal, runner, standing, upkeep
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
+from medfetch.cli.wanted import NOTHING
 from medfetch.errors import IntegrityError, UsageProblem
 from medfetch.progress import counted
 
 
 @click.command("verify")
-@click.argument("names", nargs=-1, required=True, shell_complete=completion.names)
+@click.argument("names", nargs=-1, shell_complete=completion.names)
 @click.option("--content", is_flag=True, help="Also open the files: DICOM, NIfTI, gzip, zip.")
 @click.option("--repair", is_flag=True, help="Fetch again what is wrong.")
+@click.option(
+    "--receipt", type=click.Path(path_type=Path),
+    help="Instead: whether what is here, or in the FOLDER that is named, is what this receipt or RO-Crate is of.",
+)  # fmt: skip
 @with_session
-def command(session: Session, names: tuple[str, ...], content: bool, repair: bool) -> None:
+def command(session: Session, names: tuple[str, ...], content: bool, repair: bool, receipt: Path | None) -> None:
     """Read every byte again and compare with what was verified when it came."""
+    if receipt:
+        if content or repair or len(names) > 1:
+            raise UsageProblem("--receipt compares digests, of one folder at the most", hint="leave out the rest")
+        _against(session, receipt, Path(names[0]) if names else None)
+        return
+    if not names:
+        raise NOTHING
     bad, hint = 0, "--repair fetches them again"
     for name in names:
         recipe = dois.load(name, session.resting)
@@ -68,3 +81,18 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
         )
     if bad:
         raise IntegrityError(f"{bad} files are not as they should be", hint=hint)
+
+
+def _against(session: Session, receipt: Path, folder: Path | None) -> None:
+    """A tree against a receipt. Raises: IntegrityError where it is another."""
+    expected = receipt_check.read(receipt)
+    there = receipt_check.check(expected, folder, session.resting)
+    for path, problem in there.problems:
+        what = "file" if path else "tree"
+        session.out({"event": what, "path": path or None, "problem": problem}, f"{path or there.folder}: {problem}")
+    told = {"files": there.files, "bytes": there.bytes, "bad": len(there.problems), "tree": there.tree or None}
+    text = f"{expected.name}: {counted(there.files, 'file')} in {there.folder}, "
+    text += counted(len(there.problems), "difference")
+    session.out({"event": "verify", "receipt": str(receipt), "path": str(there.folder), **told}, text)
+    if there.problems:
+        raise IntegrityError(f"{there.folder} is not what {receipt} is of")

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -59,7 +60,8 @@ class Sandbox:
     """A sandbox in this process, in threads of its own; a context manager.
 
     ``port`` 0 takes a free one. ``max_instance_bytes`` shrinks DICOM instances that the index says are larger.
-    ``rate`` is in bytes a second for each connection, ``latency`` in seconds before each answer.
+    ``rate`` is in bytes a second for each connection, ``latency`` in seconds before each answer. ``replaced``:
+    SeriesInstanceUIDs that have got another content since the index was made (``publish_index``).
 
     Raises: UsageProblem if the port is taken or ``max_instance_bytes`` is less than a DICOM header needs.
     """
@@ -72,13 +74,14 @@ class Sandbox:
         rate: int | None = None,
         latency: float = 0.0,
         faults: Iterable[Fault] = (),
+        replaced: Iterable[str] = (),
     ) -> None:
         if max_instance_bytes is not None and max_instance_bytes < SMALLEST:
             raise UsageProblem(f"max_instance_bytes is {max_instance_bytes}, expected at least {SMALLEST}")
         self._faults = Faults(tuple(faults))
         # DICOM elements have even lengths, and so have files made of them.
         cap = max_instance_bytes and max_instance_bytes & ~1
-        self._hosts = Hosts(cap, self._faults, lambda: self._server.record)
+        self._hosts = Hosts(cap, self._faults, lambda: self._server.record, tuple(replaced))
         self._hosts.show = Rehearsal(self._hosts).show
         try:
             self._server = Server(port, self._hosts, self._faults, rate, latency)
@@ -277,6 +280,11 @@ class Sandbox:
         content = Content.noise(size or 0, address) if data is None else Content.of(data)
         self._hosts.shelf.put(address, content)
         return content.whole()
+
+    def publish_index(self, folder: Path) -> None:
+        """Writes the release of the Imaging Data Commons' index that knows of ``replaced`` series: a package for
+        ``PYTHONPATH``, with their collections only."""
+        self._hosts.archive.publish(folder)
 
     def share(self, cart: str, series: Iterable[str]) -> None:
         """Has a shared cart of that name at NBIA, with these SeriesInstanceUIDs."""

@@ -6,8 +6,11 @@ It must not know HTTP, nor how an instance's bytes are made.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from dataclasses import replace
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -52,8 +55,10 @@ COLUMNS = {
 class Archive:
     """The index and, for each series it lists, its synthetic instances (``cap``: at most so many bytes each)."""
 
-    def __init__(self, cap: int | None = None) -> None:
+    def __init__(self, cap: int | None = None, replaced: Iterable[str] = ()) -> None:
+        """``replaced``: SeriesInstanceUIDs that have got another content since the index was made."""
         self.cap = cap
+        self._replaced = frozenset(replaced)
         self._lock = threading.Lock()
         self._connection = duckdb.connect(config={"threads": 2, "autoinstall_known_extensions": False})
         self._kept: dict[str, Series] = {}
@@ -66,10 +71,64 @@ class Archive:
 
     def find(self, key: str) -> Series | None:
         """The series with that SeriesInstanceUID or, of any version, that UUID."""
+        if key in self._new_versions:
+            return self._new_versions[key]
         if (series := self._kept.get(key)) is None:
             with self._lock:
                 series = self._kept.get(key) or self._load(key)
         return series
+
+    @cached_property
+    def _versions(self) -> list[tuple[Series, Series]]:
+        """Of each series that was replaced, what it was and what it is."""
+        found = []
+        for uid in sorted(self._replaced):
+            with self._lock:
+                old = self._load(uid)
+            if old is None:
+                raise ValueError(f"there is no series {uid}")
+            new = str(uuid.uuid5(uuid.UUID(old.uuid), "replaced"))
+            found.append((old, replace(old, uuid=new, description=f"{old.description} (replaced)"[-64:])))
+        return found
+
+    @cached_property
+    def _new_versions(self) -> dict[str, Series]:
+        """By UID and by their new UUIDs; under the old ones the buckets keep what was there before."""
+        return {key: new for _, new in self._versions for key in (new.uid, new.uuid)}
+
+    def publish(self, folder: Path) -> None:
+        """Writes a release of the index, as a package that takes the place of the installed one for whoever has the
+        folder on their path; of the series' collections only, and what was replaced among the prior versions."""
+        package = folder / "idc_index_data"
+        package.mkdir(parents=True)
+        now = (
+            "CASE crdc_series_uuid " + " ".join("WHEN ? THEN ?" for _ in self._versions) + " ELSE crdc_series_uuid END"
+        )
+        pairs = [version.uuid for both in self._versions for version in both]
+        names, uuids = [old.collection for old, _ in self._versions], pairs[::2]
+        index, prior = (self._files[name] for name in ("index", "prior"))
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"COPY (SELECT * REPLACE ({now} AS crdc_series_uuid) FROM read_parquet(?) WHERE list_contains(?,"
+                f" collection_id)) TO '{package / 'index.parquet'}'",
+                [*pairs, index, names],
+            )
+            cursor.execute(
+                "COPY (SELECT * FROM read_parquet(?) WHERE list_contains(?, collection_id) UNION ALL BY NAME"
+                " SELECT collection_id, PatientID, SeriesInstanceUID, StudyInstanceUID, Modality, aws_bucket,"
+                " aws_bucket AS gcs_bucket, crdc_series_uuid, series_size_MB, series_aws_url,"
+                " series_revised_idc_version AS min_idc_version, 99 AS max_idc_version FROM read_parquet(?)"
+                f" WHERE list_contains(?, crdc_series_uuid)) TO '{package / 'prior.parquet'}'",
+                [prior, names, index, uuids],
+            )
+        (package / "__init__.py").write_text(
+            '"""Made by the medfetch sandbox."""\nfrom pathlib import Path\n__version__ = "99.0.0"\n'
+            'IDC_INDEX_PARQUET_FILEPATH = Path(__file__).with_name("index.parquet")\n'
+            'PRIOR_VERSIONS_INDEX_PARQUET_FILEPATH = Path(__file__).with_name("prior.parquet")\n'
+        )
+        about = folder / "idc_index_data-99.0.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: idc-index-data\nVersion: 99.0.0\n")
 
     def select(self, conditions: Mapping[str, str], where: str = "true") -> list[Series]:
         """Current series whose ``COLUMNS`` have these values, by patient, study and series."""
@@ -179,9 +238,9 @@ class Archive:
 
 
 @cache
-def opened(cap: int | None) -> Archive:
-    """One archive for all sandboxes of a process that shrink alike: what one has read, the others need not."""
-    return Archive(cap)
+def opened(cap: int | None, replaced: tuple[str, ...] = ()) -> Archive:
+    """One archive for all sandboxes of a process that are alike: what one has read, the others need not."""
+    return Archive(cap, replaced)
 
 
 def _series(row: tuple[Any, ...]) -> Series:

@@ -121,8 +121,10 @@ COMMONS = "sandbox.example"
 
 
 class Hosts:
-    def __init__(self, cap: int | None, faults: Faults, record: Callable[[], Record]) -> None:
-        self.archive = archive = opened(cap)
+    def __init__(
+        self, cap: int | None, faults: Faults, record: Callable[[], Record], replaced: tuple[str, ...] = ()
+    ) -> None:
+        self.archive = archive = opened(cap, replaced)
         self.shelf = web.Shelf()
         self.nbia = Nbia(archive)
         self.kaggle = Kaggle()
