@@ -34,6 +34,8 @@ MAY = {
     "catalog_index": ["yaml_marks"],
     "checksum": ["errors", "types"],
     "database": ["cache", "errors"],
+    "packs": ["cache", "database", "errors", "ledger"],
+    "stored": ["cache", "packs"],
     "ledger": ["database", "errors", "types"],
     "partial": ["cache", "checksum", "errors", "types"],
     "pieces": ["cache"],
@@ -76,6 +78,8 @@ NEVER = {
     "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],
     "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
+    "piles": ["net", "sources", "state", "transfer", "catalog", "runner", "cli"],
+    "sealing": ["net", "sources", "state", "planning", "transfer", "catalog", "runner", "cli"],
     "shard": ["net", "catalog", "requirements", "runner", "cli"],
     "engines": ["net", "sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "probe": ["net.http", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
@@ -132,7 +136,7 @@ ONLY = {
 }
 """Which modules may import these of other people's packages, and of the standard library."""
 
-SQL = ["database", "ledger", "state", "sources._idc_index", "sandbox.archive"]
+SQL = ["database", "ledger", "packs", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""

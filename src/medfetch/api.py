@@ -13,6 +13,7 @@ from medfetch import agreements, config, dois, doors, exports, mail, rehearsal, 
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
+from medfetch.packs import FORMATS
 from medfetch.planning import Plan
 from medfetch.progress import Display, Terminal
 from medfetch.runner import Wish
@@ -35,6 +36,7 @@ def get(
     refresh: bool = False,
     links: str | Path | None = None,
     export: str | Path | None = None,
+    pack: str | None = None,
     sandbox: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -50,12 +52,18 @@ def get(
         refresh: resolve again where a plan exists.
         links: a mail with the dataset's links, where they come by mail: its text, or the Path of a file.
         export: a folder that ``export`` has made: all comes from there, and no host is asked.
+        pack: ``zip`` or ``tar``: keep the dataset in few archives; ``medfetch.open`` reads what is in them.
         sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
         settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
 
     Raises: MedfetchError; its class and ``exit_code`` say what kind of trouble it is.
     """
-    wish = replace(_wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives))
+    if pack not in (None, *FORMATS):
+        raise UsageProblem(f"pack={pack!r}: expected {' or '.join(FORMATS)}")
+    wish = replace(
+        _wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives), pack=pack,
+        own=pack is not None,
+    )  # fmt: skip
     with ExitStack() as stack:
         resolved = _settings(stack, sandbox, settings)
         if export is not None:
@@ -63,7 +71,7 @@ def get(
         recipe = _recipe(name, resolved)
         told, display = _mailed(links, recipe, wish, resolved), _display(progress)
         made = runner.make_plan(recipe, wish, told, display)
-        runner.fulfil(recipe, made, told, display)
+        runner.fulfil(recipe, made, told, display, pack=pack)
         return made.home.root
 
 

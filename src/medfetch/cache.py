@@ -13,6 +13,7 @@ CACHE/
       tasks/                         who is at work, one file a run
       plans/<plan>/plan.json, 00000.sqlite, 00000.lease, 00000.ended
       partial/                       bytes on their way
+      packed.json, piles/            of a home that is kept in archives: how, and what waits for its archive
 """
 
 from __future__ import annotations
@@ -70,6 +71,14 @@ class Home:
     @property
     def partial(self) -> Path:
         return self.inner / "partial"
+
+    @property
+    def packed(self) -> Path:
+        return self.inner / "packed.json"
+
+    @property
+    def piles(self) -> Path:
+        return self.inner / "piles"
 
     @property
     def lease(self) -> Path:
@@ -273,6 +282,8 @@ def _close(root: Path, readers: Readers) -> None:
 def remove_if_empty(home: Home) -> None:
     """Undoes ``prepare`` where nothing came of it."""
     with suppress(OSError):
+        if home.packed.exists():
+            return
         # Where there is a plan, somebody may be at work already: the partial folder is theirs.
         for folder in (home.plans, home.partial, home.tasks, home.inner, home.root, home.root.parent):
             folder.rmdir()

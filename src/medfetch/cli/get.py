@@ -19,6 +19,7 @@ from medfetch.engines import Engine, local, pools
 from medfetch.engines.dask import Dask
 from medfetch.engines.pools import Pool
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
+from medfetch.packs import FORMATS
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
@@ -26,7 +27,13 @@ from medfetch.shares import Share
 from medfetch.types import Recipe
 
 
-@click.command("get")
+class _Command(click.Command):
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        # Its value is optional, and whatever follows it else would be taken for that.
+        return super().parse_args(context, ["--pack=zip" if each == "--pack" else each for each in arguments])
+
+
+@click.command("get", cls=_Command)
 @click.argument("names", nargs=-1, shell_complete=completion.names)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
 @links.option
@@ -43,6 +50,12 @@ from medfetch.types import Recipe
     "--dask", metavar="ADDRESS|local|slurm|pbs|lsf|sge", help="Work on the workers of a Dask scheduler, or on new ones."
 )
 @click.option("--workers", metavar="N|MIN-MAX", help="With --dask: how many, or a range in which they come and go.")
+@click.option(
+    "--pack",
+    type=click.Choice(FORMATS),
+    metavar="[=zip|tar]",
+    help="Keep the dataset in few uncompressed archives; zip, if neither is said.",
+)
 @click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
@@ -52,10 +65,11 @@ from medfetch.types import Recipe
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
-    dask: str | None, workers: str | None, to: Path | None, export: Path | None,
+    dask: str | None, workers: str | None, pack: str | None, to: Path | None, export: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
-    wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
+    archives = "as-is" if no_unpack else "keep" if keep_archives else "unpack"
+    wish = replace(wish, archives=archives, own=bool(to or pack), pack=pack)
     share = shares.parse(shard) if shard is not None else None
     pool = _pool(session, share, mail, dask, workers)
     if share and wish.refresh:
