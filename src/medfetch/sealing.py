@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
 from medfetch import durability, packs
 from medfetch.cache import Home, disk_errors
@@ -28,9 +28,6 @@ from medfetch.ledger import Ledger
 from medfetch.packs import Packs, Source
 from medfetch.partial import Room
 from medfetch.placing import in_the_way
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 LARGEST, MOST = 2 * 10**9, 20_000
 """Bytes and files of an archive; a folder with more is cut into several. A larger file has one for itself."""
@@ -337,7 +334,7 @@ class _Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         if not self._rest:
             self._rest = memoryview(next(self._blocks, b""))
         view = memoryview(buffer)

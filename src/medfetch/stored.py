@@ -1,6 +1,6 @@
 """A home's files for whoever reads them, loose or in archives alike. It must not know archive formats or the network.
 
-Nothing is kept open between two files: so threads, forked processes and pickles have nothing to share.
+What is kept open between two files is a thread's own, and a process's: so forks have nothing to share.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import errno
 import io
 import os
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING, BinaryIO
+import threading
+from contextlib import suppress
+from typing import Any, BinaryIO
 
-from medfetch import packs
+from medfetch import database, packs
 from medfetch.cache import Home
 from medfetch.packs import Packs, Spot
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 BUFFER = 1 << 16
 """Bytes that are read ahead."""
+VIEWS = 4
+"""Homes whose tables a thread keeps open."""
 TRIES = 10
 """Looks for a file whose archive is being replaced; each time there is a newer one."""
 
@@ -38,13 +38,22 @@ class Section(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         self._check_open()
         view = memoryview(buffer).cast("B")[: max(0, self._size - self._place)]
         # Without a file position of the system's: a forked process shares that.
         count = os.preadv(self._descriptor, [view], self._at + self._place) if view else 0
         self._place += count
         return count
+
+    def readall(self) -> bytes:
+        # Python's own asks for 8 KiB at a time, and copies them twice.
+        self._check_open()
+        blocks = []
+        while block := os.pread(self._descriptor, max(0, self._size - self._place), self._at + self._place):
+            self._place += len(block)
+            blocks.append(block)
+        return b"".join(blocks)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._check_open()
@@ -67,13 +76,33 @@ class Section(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
 
 
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.indices: dict[tuple[object, ...], Packs] = {}
+
+
+_kept = _Kept()
+
+
+def _index(home: Home) -> Packs:
+    """This thread's own view of a home's tables: to open it takes longer than to look something up."""
+    there = os.stat(home.ledger)
+    # As immutable it is read once; else SQLite sees what others write.
+    fixed = not database.may_write(home.ledger, watching=True)
+    # SQLite's connections must not be used by a forked process, nor closed.
+    key = (os.getpid(), home.root, there.st_ino, (there.st_mtime_ns, there.st_size) if fixed else None)
+    if key not in _kept.indices:
+        former = [each for each in _kept.indices if each[0] == key[0]]
+        for each in former[: len(former) + 1 - VIEWS]:
+            _kept.indices.pop(each).close()
+        _kept.indices[key] = Packs(home, watching=True)
+    return _kept.indices[key]
+
+
 def find(home: Home, path: str) -> Spot:
     """Where a file is, or would be."""
-    if packs.format_of(home):
-        with closing(Packs(home, watching=True)) as index:
-            if spot := index.find(path):
-                return spot
-    return Spot(0, path, 0)
+    spot = _index(home).find(path) if packs.format_of(home) else None
+    return spot or Spot(0, path, 0)
 
 
 def open_file(home: Home, path: str, size: int | None = None) -> BinaryIO:
@@ -84,9 +113,9 @@ def open_file(home: Home, path: str, size: int | None = None) -> BinaryIO:
     if not packs.format_of(home):
         return open(home.root / path, "rb")
     for _ in range(TRIES):
-        with closing(Packs(home, watching=True)) as index:
-            spot = index.find(path)
-            length = index.size(path) if size is None else size
+        index = _index(home)
+        spot = index.find(path)
+        length = index.size(path) if size is None else size
         if spot is None:
             return open(home.root / path, "rb")
         with suppress(FileNotFoundError):
