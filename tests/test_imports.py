@@ -27,7 +27,7 @@ MAY = {
     "folders": ["patterns", "types"],
     "leases": [],
     "patterns": [],
-    "progress": [],
+    "progress": ["errors"],
     "yaml_marks": [],
     "addresses": ["types"],
     "cache": ["errors"],

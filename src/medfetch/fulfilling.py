@@ -237,7 +237,7 @@ def seal(home: Home, settings: Settings, display: Display) -> None:
         display.say("packing", {"archives": archives, "bytes": size}, f"packing {what}, {human(size)}")
 
     with cache.disk_errors(home.root), durability.writing(home):
-        sealing.seal(home, settings.reserve, tell)
+        sealing.seal(home, settings.reserve, tell, display.look)
 
 
 def _seal(run: _Run, ledger: Ledger) -> dict[str, Any]:
@@ -331,9 +331,13 @@ def _work_off(run: _Run, feed: Feed, processes: int, tallies: Mapping[str, int],
                 run.failures.append({"path": event.path, "reason": event.reason})
         run.display.show(event)
 
+    def look(shards: list[int]) -> None:
+        me.look(shards)
+        run.display.look()
+
     run.display.start(run.made.header["dataset"], {**run.made.totals, **tallies})
     try:
-        run.engine.run(feed, processes, show, me.look)
+        run.engine.run(feed, processes, show, look)
     finally:
         run.display.stop()
 

@@ -395,6 +395,7 @@ def _entries(
                 try:
                     for entry in _listed(source, ways[0], wish, net, way, unread):
                         count += 1
+                        display.look()
                         yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:
                     if count or len(ways) < 2:

@@ -14,7 +14,7 @@ import threading
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,8 @@ AT_ONCE = 4
 """Archives that are made at the same time: hashing leaves Python's lock free."""
 SYNC_EVERY = 4 * 10**9
 """Bytes in new archives, after which what they were made of is removed."""
+LOOK = 0.2
+"""Seconds between two looks whether the run is to end."""
 NEW = ".new"
 """What an archive is called until it has its name."""
 LONGEST = 200
@@ -63,11 +65,11 @@ class Bundle:
     """There is such an archive already, with these files and no others."""
 
 
-def seal(home: Home, reserve: int, tell: Callable[[int, int], None]) -> None:
+def seal(home: Home, reserve: int, tell: Callable[[int, int], None], look: Callable[[], None] = lambda: None) -> None:
     """Makes all archives of a home that are not there yet, and removes what they were made of.
 
     Only while nobody else is at work there. ``reserve``: bytes of the disk that are never used. ``tell`` is told how
-    many archives, with how many bytes, are to be made.
+    many archives, with how many bytes, are to be made; ``look`` is called now and then, and may raise.
     Raises: IntegrityError where a file is not what it was any more; CacheError; DiskFull; OSError.
     """
     format_ = packs.format_of(home)
@@ -88,7 +90,7 @@ def seal(home: Home, reserve: int, tell: Callable[[int, int], None]) -> None:
                     packs.set_aside(index, archive)
         if wanted:
             tell(len(wanted), sum(bundle.size for bundle in wanted))
-        _Sealing(index, format_, reserve).make(wanted)
+        _Sealing(index, format_, reserve, look).make(wanted)
         index.seal()
 
 
@@ -142,8 +144,8 @@ def _name(top: str, number: int, format_: str, taken: set[str]) -> str:
 class _Sealing:
     """Archives being made: written aside by threads, named and noted by the one that owns the tables."""
 
-    def __init__(self, index: Packs, format_: str, reserve: int) -> None:
-        self._index, self._format, self._home = index, format_, index.home
+    def __init__(self, index: Packs, format_: str, reserve: int, look: Callable[[], None]) -> None:
+        self._index, self._format, self._home, self._look = index, format_, index.home, look
         self._room = Room(self._home.piles, reserve)
         self._stop = threading.Event()
 
@@ -204,6 +206,9 @@ class _Sealing:
 
     def _place(self, bundle: Bundle, sources: list[Source], writing: Future[_Written]) -> int:
         """Gives an archive its name, and notes it; its bytes."""
+        while not writing.done():
+            wait([writing], LOOK)
+            self._look()
         try:
             written = writing.result()
         except _Spoilt as error:
