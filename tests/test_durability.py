@@ -83,8 +83,10 @@ def test_what_was_synced_before_is_not_read_again(
     time.sleep(0.05)
     power_cut(home_of_set, "file-3", before=-durability.SLACK)
     read: list[str] = []
-    hash_file = durability.hash_file
-    monkeypatch.setattr(durability, "hash_file", lambda path: (read.append(path.name), hash_file(path))[1])
+    hash_stream = durability.hash_stream
+    monkeypatch.setattr(
+        durability, "hash_stream", lambda file: (read.append(Path(file.name).name), hash_stream(file))[1]
+    )
     from medfetch.ledger import Ledger
 
     files = list(Ledger(home_of_set.ledger).files())

@@ -27,13 +27,15 @@ MAY = {
     "folders": ["patterns", "types"],
     "leases": [],
     "patterns": [],
-    "progress": [],
+    "progress": ["errors"],
     "yaml_marks": [],
     "addresses": ["types"],
     "cache": ["errors"],
     "catalog_index": ["yaml_marks"],
     "checksum": ["errors", "types"],
     "database": ["cache", "errors"],
+    "packs": ["cache", "database", "errors", "ledger"],
+    "stored": ["cache", "database", "packs"],
     "ledger": ["database", "errors", "types"],
     "partial": ["cache", "checksum", "errors", "types"],
     "pieces": ["cache"],
@@ -76,10 +78,14 @@ NEVER = {
     "transfer": ["sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "fetching": ["state", "ledger", "catalog", "requirements", "runner", "cli"],
     "placing": ["net", "sources", "transfer", "catalog", "runner", "cli"],
+    "piles": ["net", "sources", "state", "transfer", "catalog", "runner", "cli"],
+    "sealing": ["net", "sources", "state", "planning", "transfer", "catalog", "runner", "cli"],
     "shard": ["net", "catalog", "requirements", "runner", "cli"],
     "engines": ["net", "sources", "state", "ledger", "catalog", "requirements", "runner", "cli"],
     "probe": ["net.http", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
     "drafts": ["net", "state", "ledger", "catalog", "transfer", "planning", "runner", "cli"],
+    "opening": ["net", "sources", "state", "transfer", "runner", "cli"],
+    "filesystem": ["net", "sources", "state", "transfer", "runner", "cli"],
     "taking": ["net", "sources", "transfer", "catalog", "requirements", "runner", "cli"],
     "layers": ["net", "sources", "transfer", "catalog", "runner", "cli"],
     "kept": ["net", "state", "ledger", "catalog", "sources", "runner", "cli"],
@@ -112,6 +118,7 @@ ONLY = {
     "dask_jobqueue": ["engines.pools"],
     "distributed": ["engines.dask", "engines.dask_worker", "engines.pools"],
     "dulwich": ["sources._git", "sandbox.git"],
+    "fsspec": ["filesystem"],
     "google": ["credentials.google"],
     "google_crc32c": ["checksum", "sandbox.gcs", "sandbox.kaggle"],
     "pycurl": ["net.http"],
@@ -136,7 +143,7 @@ ONLY = {
 }
 """Which modules may import these of other people's packages, and of the standard library."""
 
-SQL = ["database", "ledger", "pins", "state", "sources._idc_index", "sandbox.archive"]
+SQL = ["database", "ledger", "packs", "pins", "state", "sources._idc_index", "sandbox.archive"]
 """Where SQL is written."""
 ENVIRONMENT = ["config"]
 """Who reads the environment."""

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from medfetch.api import access, agree, export, get, plan
     from medfetch.catalog import load as recipe
     from medfetch.errors import MedfetchError
+    from medfetch.opening import open_file as open
     from medfetch.types import Recipe
 
-__all__ = ["MedfetchError", "Recipe", "__version__", "access", "agree", "export", "get", "plan", "recipe"]
+__all__ = ["MedfetchError", "Recipe", "__version__", "access", "agree", "export", "get", "open", "plan", "recipe"]
 
 _HOMES = {
     "MedfetchError": "medfetch.errors:MedfetchError",
@@ -35,6 +36,7 @@ _HOMES = {
     "agree": "medfetch.api:agree",
     "export": "medfetch.api:export",
     "get": "medfetch.api:get",
+    "open": "medfetch.opening:open_file",
     "plan": "medfetch.api:plan",
     "recipe": "medfetch.catalog:load",
 }

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, config, dois, doors, exports, mail, rehearsal, requirements, runner, standing
+from medfetch import agreements, cache, config, dois, doors, exports, mail, rehearsal, requirements, runner, standing
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 from medfetch.locks import using
+from medfetch.packs import FORMATS
 from medfetch.planning import Plan
-from medfetch.progress import Display, Terminal
+from medfetch.progress import Calling, Cancelling, Display, Terminal
 from medfetch.runner import Wish
 from medfetch.sandboxed import sandboxed
 from medfetch.standing import Overview
 from medfetch.types import Recipe, Selection
 
 Select = Mapping[str, str | Iterable[str]]
+Progress = bool | Callable[[dict[str, Any]], None]
 
 
 def get(
@@ -37,8 +40,10 @@ def get(
     links: str | Path | None = None,
     export: str | Path | None = None,
     locked: str | Path | None = None,
+    pack: str | None = None,
     sandbox: bool = False,
-    progress: bool = True,
+    progress: Progress = True,
+    cancel: threading.Event | None = None,
     **settings: Any,
 ) -> Path:
     """Fetches a dataset, or goes on with it, and returns its folder: complete and verified.
@@ -53,34 +58,49 @@ def get(
         links: a mail with the dataset's links, where they come by mail: its text, or the Path of a file.
         export: a folder that ``export`` has made: all comes from there, and no host is asked.
         locked: a lock in which the dataset is: exactly what it pins, whatever its hosts have now.
+        pack: ``zip`` or ``tar``: keep the dataset in few archives; ``medfetch.open`` reads what is in them.
         sandbox: rehearse against the embedded stand-in for the archives, in a cache of its own.
         settings: ``cache``, ``offline``, ``jobs``, ``limit_rate`` … as in docs/settings.md.
 
+        progress: a bar on standard error, if it is a terminal; or a function, which is called in this thread with what
+            ``medfetch get --json`` prints: ``{"event": "plan"|"start"|"progress"|"retry"|"failed"…, …}``, several
+            times a second while bytes arrive. What it raises ends the run in order, and is raised here.
+        cancel: if another thread sets it, the run saves its state and ends within 5 seconds, with Stopped.
+
+    It may be called by several threads and processes at once, for the same dataset too (docs/pipelines.md).
+
     Raises: MedfetchError; its class and ``exit_code`` say what kind of trouble it is.
     """
-    wish = replace(_wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives))
+    if pack not in (None, *FORMATS):
+        raise UsageProblem(f"pack={pack!r}: expected {' or '.join(FORMATS)}")
+    wish = replace(
+        _wish(select, part, route, limit, refresh), archives=_archives(unpack, keep_archives), pack=pack,
+        own=pack is not None,
+    )  # fmt: skip
     with ExitStack() as stack:
         resolved = _settings(stack, sandbox, settings)
         if export is not None:
-            return _from_export(name, wish, Path(export).absolute(), resolved, _display(progress))
+            return _from_export(name, wish, Path(export).absolute(), resolved, _display(progress, cancel))
         if locked is not None:
-            if wish != Wish() or not isinstance(name, str):
+            if replace(wish, pack=None) != Wish() or not isinstance(name, str):
                 raise UsageProblem("the lock says what is fetched, and how", hint="with locked give the name alone")
             asked = using.wanted(Path(locked), [name], resolved)
         else:
             asked = [(_recipe(name, resolved), wish)]
-        display = _display(progress)
+        display = _display(progress, cancel)
         for recipe, own in asked:
             told = _mailed(links, recipe, own, resolved)
-            made = runner.make_plan(recipe, own, told, display)
-            runner.fulfil(recipe, made, told, display)
+            with cache.TURNS.turn(runner.readers_of(recipe, told), display.look):
+                made = runner.make_plan(recipe, own, told, display)
+                runner.fulfil(recipe, made, told, display, pack=pack)
         return made.home.root
 
 
 def _from_export(name: str | Recipe, wish: Wish, folder: Path, settings: Settings, display: Display) -> Path:
     recipe = name if isinstance(name, Recipe) else exports.named(name, folder, settings)
-    for _ in exports.take_in(recipe, wish, folder, settings, display):
-        pass
+    with cache.TURNS.turn(runner.readers_of(recipe, settings), display.look):
+        for _ in exports.take_in(recipe, wish, folder, settings, display):
+            pass
     return runner.home_of(recipe, settings).root
 
 
@@ -106,7 +126,8 @@ def export(
     wish = _wish(select, part, None, limit, False)
     recipe = _recipe(name, resolved)
     target = Path(folder).absolute()
-    return exports.export(recipe, wish, target, resolved, _display(progress), unguarded=unguarded)
+    with cache.TURNS.turn(runner.readers_of(recipe, resolved)):
+        return exports.export(recipe, wish, target, resolved, _display(progress), unguarded=unguarded)
 
 
 def plan(
@@ -129,6 +150,7 @@ def plan(
         resolved = _settings(stack, sandbox, settings)
         wish = _wish(select, part, route, limit, refresh)
         recipe = _recipe(name, resolved)
+        stack.enter_context(cache.TURNS.turn(runner.readers_of(recipe, resolved)))
         return runner.make_plan(recipe, wish, _mailed(links, recipe, wish, resolved), _display(False))
 
 
@@ -212,5 +234,6 @@ def _settings(stack: ExitStack, sandbox: bool, flags: dict[str, Any]) -> Setting
     return stack.enter_context(sandboxed(settings)) if sandbox else settings
 
 
-def _display(progress: bool) -> Display:
-    return Terminal(quiet=not progress)
+def _display(progress: Progress, cancel: threading.Event | None = None) -> Display:
+    display: Display = Calling(progress) if callable(progress) else Terminal(quiet=not progress)
+    return Cancelling(display, cancel) if cancel else display

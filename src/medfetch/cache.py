@@ -13,6 +13,7 @@ CACHE/
       tasks/                         who is at work, one file a run
       plans/<plan>/plan.json, 00000.sqlite, 00000.lease, 00000.ended
       partial/                       bytes on their way
+      packed.json, piles/            of a home that is kept in archives: how, and what waits for its archive
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import errno
 import functools
 import json
 import os
+import secrets
 import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +72,14 @@ class Home:
     @property
     def partial(self) -> Path:
         return self.inner / "partial"
+
+    @property
+    def packed(self) -> Path:
+        return self.inner / "packed.json"
+
+    @property
+    def piles(self) -> Path:
+        return self.inner / "piles"
 
     @property
     def lease(self) -> Path:
@@ -170,6 +180,42 @@ class Readers:
 
 
 EVERYBODY = Readers()
+TURN = 0.5
+"""Seconds between two looks whether a thread's turn has come."""
+
+
+class Turns:
+    """Threads of one process that make files for different readers: the umask is the same for all of them.
+
+    Those that leave it as it is run side by side; whoever changes it (``Readers.only``) is alone meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._here: dict[int, bool] = {}
+        """By thread: whether it is alone."""
+
+    @contextmanager
+    def turn(self, readers: Readers, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """``look`` is called now and then while others are waited for, and may raise."""
+        me, alone = threading.get_ident(), not readers.as_umask
+        with self._changed:
+            within = me in self._here
+            if not within:
+                while self._here if alone else any(self._here.values()):
+                    self._changed.wait(TURN)
+                    look()
+                self._here[me] = alone
+        try:
+            yield
+        finally:
+            if not within:
+                with self._changed:
+                    del self._here[me]
+                    self._changed.notify_all()
+
+
+TURNS = Turns()
 
 
 def of_cache(cache: Path) -> Readers:
@@ -273,6 +319,8 @@ def _close(root: Path, readers: Readers) -> None:
 def remove_if_empty(home: Home) -> None:
     """Undoes ``prepare`` where nothing came of it."""
     with suppress(OSError):
+        if home.packed.exists():
+            return
         # Where there is a plan, somebody may be at work already: the partial folder is theirs.
         for folder in (home.plans, home.partial, home.tasks, home.inner, home.root, home.root.parent):
             folder.rmdir()
@@ -384,7 +432,9 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     """Replaces a JSON file in one step; unless it need not be ``durable``, it is on the disk then."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # As the umask says, without asking for it: that would change it for a moment, for all threads.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, ensure_ascii=False)
@@ -392,13 +442,9 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        with suppress(PermissionError):  # FAT has no modes
-            Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

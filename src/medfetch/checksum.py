@@ -9,8 +9,9 @@ import hashlib
 import re
 import zlib
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from medfetch.errors import RecipeError
 from medfetch.types import Checksum
@@ -203,8 +204,13 @@ class Hasher:
 
 def hash_file(path: Path, published: Iterable[Checksum] = ()) -> Hasher:
     """Reads a whole file through a Hasher."""
-    hasher = Hasher(published)
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(BLOCK):
-            hasher.update((block,), len(block))
+        return hash_stream(file, published)
+
+
+def hash_stream(file: BinaryIO | FileIO, published: Iterable[Checksum] = ()) -> Hasher:
+    """Reads the rest of an open file through a Hasher."""
+    hasher = Hasher(published)
+    while block := file.read(BLOCK):
+        hasher.update((block,), len(block))
     return hasher

@@ -22,9 +22,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medfetch import cache, database, presence
+from medfetch import cache, database, presence, stored
 from medfetch.cache import Home
-from medfetch.checksum import hash_file
+from medfetch.checksum import hash_stream
 from medfetch.errors import CacheError
 from medfetch.ledger import Placed
 
@@ -98,11 +98,13 @@ def lost(home: Home, files: Iterable[Placed]) -> Iterator[str]:
     """Paths of those files that a power cut may have reached, and that do not have their digest any more."""
     since = min((mark.since for mark in _doubtful(home)), default=math.inf) - SLACK
     for file in files:
-        path = home.root / file.path
         with suppress(FileNotFoundError, NotADirectoryError):
             # The time of the last change of its inode, as by the rename that named it.
-            if path.stat().st_ctime >= since and hash_file(path).sha256 != file.sha256:
-                yield file.path
+            if stored.changed(home, file.path) < since:
+                continue
+            with stored.open_file(home, file.path, file.size) as content:
+                if hash_stream(content).sha256 != file.sha256:
+                    yield file.path
 
 
 def settle(home: Home) -> None:

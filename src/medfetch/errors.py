@@ -9,6 +9,7 @@ MedfetchError                1  some files could not be had; the same command go
 ├── Unreachable              6  no host of any route answered
 ├── Refused                  1  the host said no (401, 403, 404, 410 …): trying again will not help
 ├── Retryable                1  the host said "later", or the connection broke
+├── NotHere                  1  a file that is to be read is not in the cache; also a FileNotFoundError
 ├── CacheError               1  the cache cannot be used: not writable, held by another process
 ├── Incomplete               1  the run ended with files missing
 └── Stopped            130/143/75  a signal; state is saved
@@ -87,6 +88,10 @@ class Retryable(MedfetchError):
         super().__init__(message)
         self.after = after
         self.reached = reached
+
+
+class NotHere(MedfetchError, FileNotFoundError):
+    pass
 
 
 class CacheError(MedfetchError):

@@ -224,7 +224,7 @@ def take_in(
     readers = runner.readers_of(recipe, settings)
     for made in _plans(recipe, wish, folder):
         copy = _adopted(recipe, made, wish, home, readers, display)
-        yield copy, runner.fulfil(recipe, copy, alone, display, given=there, readers=readers)
+        yield copy, runner.fulfil(recipe, copy, alone, display, given=there, readers=readers, pack=wish.pack)
 
 
 def _plans(recipe: Recipe, wish: Wish, folder: Path) -> list[Plan]:

@@ -86,9 +86,12 @@ class Means:
 class Fetching:
     """How the entries of one shard are fetched."""
 
-    def __init__(self, home: Home, shard: int, token: str, archives: str, means: Means) -> None:
-        """``token``: of the lease; ``archives``: what becomes of them (``ShardJob.archives``)."""
-        self.home, self.archives, self.means = home, archives, means
+    def __init__(
+        self, home: Home, shard: int, token: str, archives: str, means: Means, *, packed: bool = False
+    ) -> None:
+        """``token``: of the lease; ``archives``: what becomes of them (``ShardJob.archives``); ``packed``: no archive
+        is unpacked to files of their own."""
+        self.home, self.archives, self.means, self.packed = home, archives, means, packed
         self.folder, self.prefix, self.token = str(home.partial), f"{shard:05d}", token
         self.tools: dict[int, tuple[Source, ApiNet, Getter]] = {}
         """By route, which stays the same object as long as the shard."""
@@ -211,7 +214,7 @@ class Fetching:
             Staged(
                 str(member.staged), str(PurePosixPath(group.path, member.name)), None, member.size, member.sha256,
                 Assurance.PUBLISHED if member.checked else Assurance.FIRST_SEEN,
-                str(member.checked) if member.checked else None, route["source"], fetched.host,
+                str(member.checked) if member.checked else None, route["source"], fetched.host, member.at,
             )
             for member in series.members
         )  # fmt: skip
@@ -302,6 +305,7 @@ class Fetching:
                 str(member.staged), str(PurePosixPath(file.unpack.into, member.name)), None, member.size, member.sha256,
                 Assurance.ARCHIVE_CRC if wanted else _weakest(pieces),
                 str(member.checked) if member.checked else pieces[0].checked, route["source"], pieces[0].host,
+                member.at,
             )
             for member in extracted
         ]  # fmt: skip
@@ -353,6 +357,7 @@ class Fetching:
         return {
             "free_bytes": lambda: cache.free_bytes(self.home.partial) - self.means.settings.reserve,
             "stop": self.means.stop.is_set,
+            "together": self.packed,
         }
 
     # -- temporary names -----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from medfetch import (
     durability,
     layers,
     leases,
+    packs,
     pins,
     planning,
     presence,
@@ -40,7 +41,7 @@ from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan, word
 from medfetch.presence import Presence
-from medfetch.progress import Display, Event, amount, counted
+from medfetch.progress import Display, Event, amount, counted, human
 from medfetch.reconciling import reconcile
 from medfetch.shares import Share
 from medfetch.state import Shard
@@ -67,6 +68,8 @@ class _Run:
     display: Display
     given: Home | None = None
     """All of it is taken from there."""
+    pack: str | None = None
+    """Kept in archives of that format from now on."""
     refuses: taking.Refuses = lambda path, size: None
     engine: Engine = local
     failovers: list[Event] = field(default_factory=list)
@@ -78,20 +81,22 @@ class _Run:
 
 def alone(
     recipe: Recipe, made: Plan, settings: Settings, display: Display, readers: Readers, *, given: Home | None = None,
-    refuses: taking.Refuses = lambda path, size: None,
+    refuses: taking.Refuses = lambda path, size: None, pack: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything of a plan in its place, with nobody else at work in the home; returns the receipt.
 
-    ``given``: all of it is taken from that home. ``refuses``: what the file system cannot hold (``taking``).
+    ``given``: all of it is taken from that home. ``refuses``: what the file system cannot hold (``taking``). ``pack``:
+    the home is kept in archives of that format (``packs.FORMATS``) from now on; else as it was.
     Raises: UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
     if there := _there(recipe, made, settings, display):
         return there
     cache.prepare(made.home, readers)
-    run = _Run(recipe, made, settings, display, given, refuses)
+    run = _Run(recipe, made, settings, display, given, pack, refuses)
     with readers.only(), presence.alone(made.home, display), closing(Ledger(made.home.ledger)) as ledger:
         tallies = _begin(run, ledger)
         if tallies["done"] == tallies["entries"] and (before := receipt.of_plan(made)):
+            seal(made.home, settings, display)
             return before
         with cache.disk_errors(made.home.root), durability.writing(made.home):
             ledger.relax()
@@ -114,8 +119,9 @@ def _there(recipe: Recipe, made: Plan, settings: Settings, display: Display) -> 
 
 
 def side_by_side(
-    recipe: Recipe, made: Plan, settings: Settings, display: Display, readers: Readers, share: Share, engine: Engine
-) -> dict[str, Any] | None:
+    recipe: Recipe, made: Plan, settings: Settings, display: Display, readers: Readers, share: Share, engine: Engine,
+    pack: str | None = None,
+) -> dict[str, Any] | None:  # fmt: skip
     """A task's share of a plan, and what others leave; returns the receipt, or None while others are still at work.
 
     Raises: as ``alone``; Incomplete also where only this task met files that could not be had.
@@ -123,15 +129,17 @@ def side_by_side(
     if there := _there(recipe, made, settings, display):
         return there
     cache.prepare(made.home, readers)
-    run = _Run(recipe, made, settings, display, engine=engine)
+    run = _Run(recipe, made, settings, display, pack=pack, engine=engine)
     with readers.only(), ExitStack() as stay:
         # Runs of another plan write in the ledger when they end.
         with presence.entrance(made.home, display, lambda other: other.plan != made.id) as others:
             before = receipt.of_plan(made)
             if others:
+                packs.check(made.home, pack)
                 text = f"{standing.label(recipe)}: {amount(made.totals)}; task {share}; {presence.others(others)}"
                 display.say("plan", {"dataset": recipe.id, "plan": made.id, **made.totals, "task": str(share)}, text)
             elif _open(run) and before:
+                seal(made.home, settings, display)
                 return before
             me = stay.enter_context(presence.announced(made.home, made.id, str(share), share.job))
         with cache.disk_errors(made.home.root), durability.writing(made.home):
@@ -159,6 +167,8 @@ def _begin(run: _Run, ledger: Ledger) -> dict[str, int]:
     """
     made = run.made
     presence.clear(made.home)
+    with cache.disk_errors(made.home.root):
+        packs.begin(made.home, run.pack)
     tallies = reconcile(made, ledger)
     _compare(run)
     content = {"dataset": run.recipe.id, "plan": made.id, **made.totals, "files_here": tallies["files_here"]}
@@ -232,7 +242,25 @@ def _close(run: _Run, before: dict[str, Any] | None, *, last: bool) -> dict[str,
     return written
 
 
+def seal(home: Home, settings: Settings, display: Display) -> None:
+    """What has come to a packed home goes into archives.
+
+    Only while nobody else is at work there. Raises: IntegrityError, CacheError, DiskFull.
+    """
+    if packs.format_of(home) is None:
+        return
+    from medfetch import sealing  # zip and tar, which most homes do not need
+
+    def tell(archives: int, size: int) -> None:
+        what = counted(archives, "archive")
+        display.say("packing", {"archives": archives, "bytes": size}, f"packing {what}, {human(size)}")
+
+    with cache.disk_errors(home.root), durability.writing(home):
+        sealing.seal(home, settings.reserve, tell, display.look)
+
+
 def _seal(run: _Run, ledger: Ledger) -> dict[str, Any]:
+    seal(run.made.home, run.settings, run.display)
     written = receipt_of(run.recipe, run.made, ledger, run.settings, run.failovers)
     # Before the last sync begins: whoever then changes a folder may have to wait for it.
     ledger.close()
@@ -322,9 +350,13 @@ def _work_off(run: _Run, feed: Feed, processes: int, tallies: Mapping[str, int],
                 run.failures.append({"path": event.path, "reason": event.reason})
         run.display.show(event)
 
+    def look(shards: list[int]) -> None:
+        me.look(shards)
+        run.display.look()
+
     run.display.start(run.made.header["dataset"], {**run.made.totals, **tallies})
     try:
-        run.engine.run(feed, processes, show, me.look)
+        run.engine.run(feed, processes, show, look)
     finally:
         run.display.stop()
 

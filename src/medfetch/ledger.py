@@ -35,6 +35,8 @@ than it was, and in every new ledger."""
 FACTS = "key, size, sha256, assurance, checked, source, host"
 FILE = "f.path, u.key, f." + FACTS.replace(", ", ", f.")
 """Of a file ``f`` of a unit ``u``, as ``placed_of_row`` wants it."""
+LAST = "\U0010ffff"
+"""Comes after all that paths are written with."""
 MOST = 4
 """A plan with more than a fourth of a ledger's units is best looked for by going through the whole ledger."""
 
@@ -108,6 +110,27 @@ class Ledger:
         """All files in the order of their paths."""
         query = f"SELECT {FILE} FROM file f JOIN unit u ON u.id = f.unit GROUP BY f.path ORDER BY f.path"
         yield from map(placed_of_row, self._db.execute(query))
+
+    def look(self, path: str) -> Placed | None:
+        """A good file."""
+        found = self.find(path, "")
+        bad = "SELECT 1 FROM file WHERE path = ? AND bad"
+        return found if found and not self._db.execute(bad, (path,)).fetchone() else None
+
+    def children(self, folder: str) -> Iterator[tuple[str, int | None]]:
+        """(path, bytes) of the good files in a folder, which is empty for the home, and (path, None) of the folders."""
+        prefix = f"{folder}/" if folder else ""
+        query, after = "SELECT path, size FROM file WHERE path > ? AND NOT bad ORDER BY path LIMIT 1", prefix
+        while (row := self._db.execute(query, (after,)).fetchone()) and row[0].startswith(prefix):
+            name, slash, _ = row[0][len(prefix) :].partition("/")
+            yield prefix + name, None if slash else row[1]
+            after = f"{prefix}{name}/{LAST}" if slash else row[0]
+
+    def under(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of the good files in a folder and in all of its folders, in the order of their paths."""
+        prefix = f"{folder}/" if folder else ""
+        query = "SELECT path, size FROM file WHERE path > ? AND path < ? AND NOT bad GROUP BY path ORDER BY path"
+        yield from self._db.execute(query, (prefix, prefix + LAST))
 
     def files_of_plan(self, shards: Iterable[Path]) -> Iterator[Placed]:
         """The good files of a plan in the order of their paths."""

@@ -142,6 +142,7 @@ class _Import:
             whole = tallies["done"] == tallies["entries"]
             receipt = None
             if whole:
+                fulfilling.seal(self.home, self.settings, self.display)
                 receipt = fulfilling.receipt_of(self.recipe, self.made, self.ledger, self.settings, [])
         self._tell_left()
         missing = tuple(entry.path for _, entry in planning.waiting(self.made))
@@ -302,7 +303,8 @@ class Bringing(Fetching):
     """From an entry to verified files, as when they are fetched; but the bytes are the person's."""
 
     def __init__(self, job: ShardJob, shard: OpenShard, readers: Readers, means: Means) -> None:
-        super().__init__(job.home, job.number, shard.job.token, job.archives, means)
+        packed = shard.fetching.packed
+        super().__init__(job.home, job.number, shard.job.token, job.archives, means, packed=packed)
         self._readers = readers
         self._found: dict[tuple[str, str], Brought] = {}
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from medfetch import packs, piles
 from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.errors import CacheError, IntegrityError
@@ -31,11 +32,16 @@ class Staged:
     checked: str | None
     source: str
     host: str
+    at: int | None = None
+    """Where it begins, if it is not all of the file that ``staged`` names."""
 
 
-def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned: Callable[[str], bool]) -> Placed:
+def accept(
+    home: Home, before: Placed | None, unit: str, staged: Staged, planned: Callable[[str], bool], *,
+    packed: bool = False,
+) -> Placed:  # fmt: skip
     """The record of a file whose final name is free; ``before`` is what is known of that name, ``planned`` tells a
-    plan's units.
+    plan's units. In a ``packed`` home no file gets that name.
 
     It is written down first and renamed then: a run that is killed in between is finished by ``finish``.
     Raises:
@@ -52,19 +58,23 @@ def accept(home: Home, before: Placed | None, unit: str, staged: Staged, planned
         # Of another plan it is an older or newer version, which gives way.
         if before.unit != unit and planned(before.unit):
             raise CacheError(f"{staged.path}: two files of the dataset want this name")
-    final = f"{home.root}{os.sep}{staged.path}"
+    if not packed:
+        _check_free(f"{home.root}{os.sep}{staged.path}", None if before else staged.sha256)
+    return Placed(
+        staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
+        staged.host,
+    )  # fmt: skip
+
+
+def _check_free(final: str, sha256: str | None) -> None:
     try:
         os.lstat(final)
     except FileNotFoundError:
         pass
     except NotADirectoryError:
-        raise _in_the_way(Path(final)) from None
+        raise in_the_way(Path(final)) from None
     else:
-        _look(Path(final), None if before else staged.sha256)
-    return Placed(
-        staged.path, unit, staged.key, staged.size, staged.sha256, staged.assurance, staged.checked, staged.source,
-        staged.host,
-    )  # fmt: skip
+        _look(Path(final), sha256)
 
 
 def move(staged: str, final: str) -> None:
@@ -80,7 +90,9 @@ def finish(home: Home, shard: Shard) -> None:
     """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
     partial, root = f"{home.partial}{os.sep}", f"{home.root}{os.sep}"
     for path, staged in shard.unnamed():
-        if os.path.exists(partial + staged):
+        if pile := packs.pile_of(staged):
+            piles.finish(home, pile)
+        elif os.path.exists(partial + staged):
             move(partial + staged, root + path)
 
 
@@ -96,10 +108,10 @@ def _look(final: Path, sha256: str | None) -> None:
     """Raises CacheError where a file must not be replaced; with a digest, unless it has that one."""
     # Without a record it may be from a plan that was thrown away: then it is the same.
     if not final.is_file() or (sha256 and hash_file(final).sha256 != sha256):
-        raise _in_the_way(final)
+        raise in_the_way(final)
 
 
-def _in_the_way(final: Path) -> CacheError:
+def in_the_way(final: Path) -> CacheError:
     """Names the file or folder that is not ours: at the final name, or where one of its folders must be."""
     there = next(path for path in (final, *final.parents) if os.path.lexists(path))
     return CacheError(

@@ -97,6 +97,7 @@ def entrance(home: Home, display: Display, kept_out_by: Callable[[Run], bool]) -
                 who = str(in_the_way[0]) if lease else _holder(home.lease)
                 text = f"waiting for another medfetch, {who}, in {home.root}"
                 display.say("note", {"reason": text}, text)
+            display.look()
             time.sleep(POLL)
     try:
         yield others
@@ -121,6 +122,7 @@ def turn(path: Path, display: Display, what: str) -> Iterator[None]:
                 said = True
                 text = f"waiting for another medfetch, {_holder(path)}, which {what}"
                 display.say("note", {"reason": text}, text)
+            display.look()
             time.sleep(POLL)
     try:
         yield

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
+
+from medfetch.errors import Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ class Display(Protocol):
 
     def stop(self) -> None: ...
 
+    def look(self) -> None:
+        """Asked now and then, also while nothing happens: it may raise, which ends the run in order."""
+
     def say(self, kind: str, content: dict[str, Any], text: str) -> None:
         """A statement: JSON for scripts, a sentence for people."""
 
@@ -105,8 +110,56 @@ class Lines:
     def stop(self) -> None:
         pass
 
+    def look(self) -> None:
+        pass
+
     def say(self, kind: str, content: dict[str, Any], text: str) -> None:
         self._write({"event": kind, **content})
+
+
+class Calling(Lines):
+    """A program: its function is called with what would be a line of JSON, and may end the run by raising."""
+
+    def __init__(self, call: Callable[[dict[str, Any]], None], every: float = 0.2) -> None:
+        super().__init__(every=every)
+        self._call = call
+        self._over = False
+
+    def _write(self, content: dict[str, Any]) -> None:
+        # What raised once is told nothing of how the run ends.
+        if not self._over:
+            self._over = True
+            self._call(content)
+            self._over = False
+
+
+class Cancelling:
+    """Another display, until an event is set: then it raises, once."""
+
+    def __init__(self, display: Display, cancel: threading.Event) -> None:
+        self._display, self._cancel = display, cancel
+        self._over = False
+
+    def look(self) -> None:
+        if self._cancel.is_set() and not self._over:
+            self._over = True
+            raise Stopped("cancelled; what is complete is kept", exit_code=130, hint="the same call goes on from there")
+        self._display.look()
+
+    def start(self, name: str, totals: dict[str, Any]) -> None:
+        self.look()
+        self._display.start(name, totals)
+
+    def show(self, event: Event) -> None:
+        self.look()
+        self._display.show(event)
+
+    def stop(self) -> None:
+        self._display.stop()
+
+    def say(self, kind: str, content: dict[str, Any], text: str) -> None:
+        self.look()
+        self._display.say(kind, content, text)
 
 
 class Terminal:
@@ -173,6 +226,9 @@ class Terminal:
             self._bar.write(text, file=sys.stderr)
         else:
             print(text, file=sys.stderr, flush=True)
+
+    def look(self) -> None:
+        pass
 
     def stop(self) -> None:
         if self._bar is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import closing
 
-from medfetch import cache, durability, placing, planning
+from medfetch import cache, durability, packs, placing, planning
+from medfetch.cache import Home
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.state import Shard
@@ -22,10 +24,10 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = 
         placing.hand_over(made.home, shards, ledger, durable=durable)
     if not look:
         return planning.tally(made)
-    ledger.lose(lost(made, ledger))
+    lose(made.home, ledger, lost(made, ledger))
     with cache.disk_errors(made.home.root):
         if durability.in_doubt(made.home):
-            ledger.lose(list(durability.lost(made.home, ledger.files())))
+            lose(made.home, ledger, list(durability.lost(made.home, ledger.files())))
         durability.settle(made.home)
     for path in shards:
         with closing(Shard(path)) as shard:
@@ -33,11 +35,25 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = 
     return {**planning.tally(made), "files_here": ledger.count(made.id, shards)}
 
 
+def lose(home: Home, ledger: Ledger, paths: list[str]) -> None:
+    """Notes that files are gone or bad, and that their archives are none any more."""
+    ledger.lose(paths)
+    if paths and packs.format_of(home):
+        packs.lose(home, paths)
+
+
 def lost(made: Plan, ledger: Ledger) -> list[str]:
-    """Paths of the plan that the ledger has and the disk has not, or not in that size."""
-    root = f"{made.home.root}{os.sep}"
+    """Paths of the plan that the ledger has and the disk has not, or not in that size. Of a packed home, all paths."""
+    if packs.format_of(made.home) is None:
+        return _lost(made.home, ledger.sizes(made.shards, made.totals["entries"]))
+    with closing(packs.Packs(made.home, watching=True)) as index:
+        return [*packs.missing(index), *_lost(made.home, index.loose())]
+
+
+def _lost(home: Home, files: Iterable[tuple[str, int]]) -> list[str]:
+    root = f"{home.root}{os.sep}"
     lost = []
-    for path, size in ledger.sizes(made.shards, made.totals["entries"]):
+    for path, size in files:
         try:
             found = os.stat(root + path)
         except (FileNotFoundError, NotADirectoryError):

@@ -67,6 +67,8 @@ class Wish:
     """In one's own cache, even where a layer has it."""
     locked: Locked | None = None
     """What a lock has of it: that, whatever its hosts have now. Nothing else is asked then, but the parts named."""
+    pack: str | None = None
+    """``zip`` or ``tar``: the dataset is kept in archives from now on."""
 
 
 def home_of(recipe: Recipe, settings: Settings) -> Home:
@@ -432,6 +434,7 @@ def _entries(
                 try:
                     for entry in _listed(source, ways[0], wish, net, way, unread):
                         count += 1
+                        display.look()
                         yield part, _as_unit(entry, wish.archives)
                 except (Unreachable, Refused, Retryable) as error:
                     if count or len(ways) < 2:
@@ -504,19 +507,20 @@ def get(
     """
     made = make_plan(recipe, wish, settings, display)
     if share is None:
-        return fulfil(recipe, made, settings, display)
-    return fulfilling.side_by_side(recipe, made, settings, display, readers_of(recipe, settings), share, engine)
+        return fulfil(recipe, made, settings, display, pack=wish.pack)
+    readers = readers_of(recipe, settings)
+    return fulfilling.side_by_side(recipe, made, settings, display, readers, share, engine, wish.pack)
 
 
 def fulfil(
     recipe: Recipe, made: Plan, settings: Settings, display: Display, *, given: Home | None = None,
-    readers: Readers | None = None, refuses: taking.Refuses = lambda path, size: None,
+    readers: Readers | None = None, refuses: taking.Refuses = lambda path, size: None, pack: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything of a plan in its place; returns the receipt.
 
     ``given``: all of it is taken from that home. ``readers``: who may read it, where that is not for ``readers_of`` to
-    say. ``refuses``: what the file system cannot hold (``taking``).
+    say. ``refuses``: what the file system cannot hold (``taking``). ``pack``: see ``Wish``.
     Raises: UsageProblem, Incomplete, DiskFull, Unreachable, CacheError, Stopped.
     """
     readers = readers or readers_of(recipe, settings)
-    return fulfilling.alone(recipe, made, settings, display, readers, given=given, refuses=refuses)
+    return fulfilling.alone(recipe, made, settings, display, readers, given=given, refuses=refuses, pack=pack)

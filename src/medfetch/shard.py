@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import entries, leases, pins
+from medfetch import entries, leases, packs, pins
 from medfetch.cache import disk_errors
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
 from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger, Placed
+from medfetch.piles import Piles
 from medfetch.placing import Staged, accept, finish, move
 from medfetch.progress import Event
 from medfetch.state import Shard
@@ -75,7 +76,9 @@ class OpenShard:
         self._former = self._state.own(lease.token)
         with disk_errors(job.home.root):
             finish(job.home, self._state)
-        self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means)
+        packed = packs.format_of(job.home) is not None
+        self._piles = Piles(job.home, f"{job.number:05d}.{lease.token}") if packed else None
+        self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means, packed=packed)
         self.exhausted = False
         """Every open entry was taken up."""
         self.open = 0
@@ -115,7 +118,8 @@ class OpenShard:
         """Notes which files of a group are in place from before."""
         before = self._ledger.files_of(active.unit, active.entry.path)
         for path, key, size in [*before, *self._state.placed_of(active.unit)]:
-            if (self.job.home.root / path).is_file():
+            # What is in archives was looked for when the run began.
+            if self._piles or (self.job.home.root / path).is_file():
                 active.names.add(path)
                 active.keys |= {key} if key else set()
                 self._reporter.received(size)
@@ -126,7 +130,8 @@ class OpenShard:
         active.leftovers += result.leftovers
         for staged in result.files:
             if staged.path in active.names:
-                Path(staged.staged).unlink(missing_ok=True)
+                if staged.at is None:
+                    Path(staged.staged).unlink(missing_ok=True)
             else:
                 active.names.add(staged.path)
                 self._batch.files.append((active, staged))
@@ -170,6 +175,8 @@ class OpenShard:
         self._ledger.close()
         if self._pins:
             self._pins.close()
+        if self._piles:
+            self._piles.close()
         if self.ended and not self.lost:
             with disk_errors(self.job.home.root):
                 self._sweep()
@@ -185,7 +192,7 @@ class OpenShard:
 
     def _place(self, batch: Batch) -> None:
         """Writes down finished files and complete entries, and gives the files their names."""
-        rows: list[tuple[Placed, str]] = []
+        rows: list[tuple[Placed, Staged]] = []
         groups = {active.unit for active, _ in batch.files if isinstance(active.entry, Group)}
         here: dict[str, Placed] = {}
         with disk_errors(self.job.home.root), self._state.reading(), self._ledger.reading():
@@ -194,14 +201,15 @@ class OpenShard:
                 before = here.get(path) or self._state.find(path, unit) or self._ledger.find(path, unit)
                 try:
                     staged = self._pins.judged(unit, staged) if self._pins else staged
-                    here[path] = accept(self.job.home, before, unit, staged, self._planned)
+                    packed = self._piles is not None
+                    here[path] = accept(self.job.home, before, unit, staged, self._planned, packed=packed)
                 except MedfetchError as error:
                     active.errors.append(error)
                     active.names.discard(path)
                     if self._pins:
                         Path(staged.staged).unlink(missing_ok=True)
                 else:
-                    rows.append((here[path], staged.staged))
+                    rows.append((here[path], staged))
         if self._pins:
             for active in [active for active in batch.finished if not active.errors]:
                 active.errors += filter(None, [self._pins.missing(active.unit, active.names)])
@@ -209,14 +217,22 @@ class OpenShard:
             self._fail(active, batch)
         complete = [active for active in batch.finished if not active.errors]
         folder, root = f"{self.job.home.partial}{os.sep}", f"{self.job.home.root}{os.sep}"
+        with disk_errors(root):
+            written = [
+                (placed, self._piles.take(staged) if self._piles else staged.staged.removeprefix(folder))
+                for placed, staged in rows
+            ]
         self._state.record(
-            [(placed, staged.removeprefix(folder)) for placed, staged in rows],
+            written,
             [active.row for active in complete],
             [(active.row, active.errors[-1].message, active.errors[-1].exit_code) for active in batch.failed],
         )
         with disk_errors(root):
-            for placed, staged_at in rows:
-                move(staged_at, root + placed.path)
+            if self._piles:
+                self._piles.settle()
+            else:
+                for placed, staged in rows:
+                    move(staged.staged, root + placed.path)
         # Those of groups were counted as they came.
         files = sum(entries.files(active.entry) or 0 for active in complete if isinstance(active.entry, RemoteFile))
         files += sum(placed.unit in groups for placed, _ in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from medfetch import cache, standing
+from medfetch import cache, packs, standing
 from medfetch.errors import DiskFull
 from medfetch.planning import Plan
 from medfetch.progress import human
@@ -22,6 +22,8 @@ def check(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
         missing = max(missing, sum(part.size or 0 for part in parts) - tallies["bytes_done"])
     # Without a published figure an archive's content is taken to be as large as the archive.
     needed = missing + (unpacked or made.totals["archive_bytes"]) * (missing > 0)
+    if packs.format_of(made.home):
+        needed += min(needed, packs.OVERHEAD)
     # What a former run left of it lies on that disk already.
     needed -= sum(path.stat().st_size for path in made.home.partial.iterdir() if path.is_file())
     free = cache.free_bytes(made.home.root)

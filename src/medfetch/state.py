@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from medfetch import database, entries
+from medfetch import database, entries, packs
 from medfetch.database import attached, transaction
 from medfetch.ledger import FACTS, Ledger, Placed, placed_of_row
 from medfetch.types import Entry
@@ -210,3 +210,6 @@ class Shard:
             " JOIN other.unit u ON u.path = e.path AND u.key = e.key ORDER BY p.path"
         )
         self._db.execute("DELETE FROM other.counted")
+        if self._db.execute(packs.PILED).fetchone():
+            for query in packs.ENTER:
+                self._db.execute(query)

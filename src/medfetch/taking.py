@@ -20,12 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from medfetch import database, leases, pins, planning, receipt
+from medfetch import database, leases, packs, pins, planning, receipt, stored
 from medfetch.cache import Home, disk_errors
 from medfetch.checksum import BLOCK, Hasher
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError
 from medfetch.ledger import Ledger, Placed
 from medfetch.partial import Room
+from medfetch.piles import Piles
 from medfetch.placing import Staged, accept, finish, move
 from medfetch.planning import Plan
 from medfetch.progress import Counting, Event
@@ -85,6 +86,7 @@ class Taking:
         self.home = made.home
         self.reporter = Counting(show)
         self.room = Room(made.home.partial, reserve)
+        self.packed = packs.format_of(made.home) is not None
         self.stop = threading.Event()
         self.pins = pins.of_plan(made.folder)
         self.taken = 0
@@ -129,17 +131,23 @@ class Taking:
             for left in self.home.partial.glob(f"{number:05d}-*{TAKEN}"):
                 left.unlink()
         after, names = 0, _names(self.home.partial / f"{number:05d}-{token}")
-        while rows := shard.todo(after, ENTRIES):
-            after = rows[-1][0]
-            try:
-                works = [_Work(row, unit, entry, *other.unit(unit, entry.path)) for row, _, unit, entry in rows]
-            except (database.Error, ValueError) as error:
-                raise _Unreadable(f"{self.there.ledger} is damaged: {error}") from error
-            self._entries(shard, works, names, pool, final)
+        piles = Piles(self.home, f"{number:05d}.{token}.taken") if self.packed else None
+        try:
+            while rows := shard.todo(after, ENTRIES):
+                after = rows[-1][0]
+                try:
+                    works = [_Work(row, unit, entry, *other.unit(unit, entry.path)) for row, _, unit, entry in rows]
+                except (database.Error, ValueError) as error:
+                    raise _Unreadable(f"{self.there.ledger} is damaged: {error}") from error
+                self._entries(shard, works, names, piles, pool, final)
+        finally:
+            if piles:
+                piles.close()
 
     def _entries(
-        self, shard: Shard, works: list[_Work], names: Iterator[Path], pool: ThreadPoolExecutor, final: bool
-    ) -> None:
+        self, shard: Shard, works: list[_Work], names: Iterator[Path], piles: Piles | None, pool: ThreadPoolExecutor,
+        final: bool,
+    ) -> None:  # fmt: skip
         under_way: list[tuple[_Work, list[Future[Staged]]]] = []
         for work in works:
             # What came out of an archive is of use only as a whole; of a series, each file.
@@ -158,9 +166,9 @@ class Taking:
                     work.problem = error
             batch.append(work)
             if time.monotonic() - flushed >= BATCH_SECONDS:
-                self._place(shard, batch, final)
+                self._place(shard, batch, piles, final)
                 batch, flushed = [], time.monotonic()
-        self._place(shard, batch, final)
+        self._place(shard, batch, piles, final)
 
     def _result(self, copy: Future[Staged]) -> Staged:
         while not copy.done():
@@ -173,6 +181,8 @@ class Taking:
         before = self.ledger.find(file.path, file.unit)
         if before is None or before.sha256 != file.sha256:
             return False
+        if self.packed:
+            return True  # what is in archives was looked for when the run began
         path = self.home.root / file.path
         return path.is_file() and path.stat().st_size == file.size
 
@@ -203,7 +213,7 @@ class Taking:
 
     def _copied(self, theirs: Path, ours: Path, file: Placed, published: Iterable[Checksum]) -> Hasher:
         try:
-            source = open(theirs, "rb", buffering=0)  # noqa: SIM115
+            source = stored.open_file(self.there, file.path, file.size)
         except FileNotFoundError:
             raise MedfetchError(f"{theirs} is missing") from None
         except OSError as error:
@@ -213,7 +223,7 @@ class Taking:
             cloned = _clone(source, target)
             if not cloned:
                 self.room.take(file.size, file.path)
-            while block := self._read((target if cloned else source).fileno(), theirs):
+            while block := self._read(target if cloned else source, theirs):
                 if self.stop.is_set():
                     raise InterruptedError
                 hasher.update((block,), len(block))
@@ -223,9 +233,9 @@ class Taking:
         return hasher
 
     @staticmethod
-    def _read(descriptor: int, path: Path) -> bytes:
+    def _read(file: BinaryIO, path: Path) -> bytes:
         try:
-            return os.read(descriptor, BLOCK)
+            return file.read(BLOCK)
         except OSError as error:
             raise MedfetchError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -242,9 +252,9 @@ class Taking:
 
     # -- the final names -----------------------------------------------------------------------------------------
 
-    def _place(self, shard: Shard, works: list[_Work], final: bool) -> None:
+    def _place(self, shard: Shard, works: list[_Work], piles: Piles | None, final: bool) -> None:
         """Writes down what was taken, and gives it its names."""
-        rows: list[tuple[Placed, str]] = []
+        rows: list[tuple[Placed, Staged]] = []
         here: dict[str, Placed] = {}
         for work in works:
             for staged in work.staged:
@@ -253,13 +263,13 @@ class Taking:
                 try:
                     staged = self.pins.judged(work.unit, staged) if self.pins else staged
                     with disk_errors(self.home.root):
-                        placed = accept(self.home, before, work.unit, staged, self._planned)
+                        placed = accept(self.home, before, work.unit, staged, self._planned, packed=piles is not None)
                 except MedfetchError as error:
                     work.problem = error
                     Path(staged.staged).unlink()
                 else:
                     here[staged.path] = placed
-                    rows.append((placed, staged.staged))
+                    rows.append((placed, staged))
             if self.pins and not work.problem:
                 work.problem = self.pins.missing(work.unit, {file.path for file in work.files})
         complete = [work.row for work in works if not work.problem and _is_whole(work)]
@@ -267,10 +277,17 @@ class Taking:
         if rows and not self.taken:
             receipt.note_through(self.made, self.there.cache)
         folder = f"{self.home.partial}{os.sep}"
-        shard.record([(placed, staged.removeprefix(folder)) for placed, staged in rows], complete, failed)
         with disk_errors(self.home.root):
-            for placed, staged_at in rows:
-                move(staged_at, f"{self.home.root}{os.sep}{placed.path}")
+            written = [
+                (placed, piles.take(staged) if piles else staged.staged.removeprefix(folder)) for placed, staged in rows
+            ]
+        shard.record(written, complete, failed)
+        with disk_errors(self.home.root):
+            if piles:
+                piles.settle()
+            else:
+                for placed, staged in rows:
+                    move(staged.staged, f"{self.home.root}{os.sep}{placed.path}")
         self.taken += len(rows)
         self.reporter.emit(Event("moved", files=len(rows)))
         self.reporter.flush()

@@ -11,14 +11,28 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, durability, entries, leases, placing, planning, presence, receipt, verify
+from medfetch import (
+    cache,
+    durability,
+    entries,
+    leases,
+    packs,
+    piles,
+    placing,
+    planning,
+    presence,
+    receipt,
+    stored,
+    verify,
+)
 from medfetch.cache import Home, Readers
-from medfetch.checksum import hash_file
+from medfetch.checksum import BLOCK, hash_file, hash_stream
 from medfetch.errors import CacheError, UsageProblem
 from medfetch.ledger import Ledger, Placed
+from medfetch.packs import Packs
 from medfetch.planning import Plan
 from medfetch.runner import index_version
 from medfetch.state import Shard
@@ -62,7 +76,8 @@ def look(home: Home, recipe: Recipe | None) -> dict[str, Any]:
     states = {each["state"] for each in plans}
     overall = "complete" if states == {"complete"} else "partial" if states & {"partial", "complete"} else "planned"
     runs = [run.summary() for run in presence.runs(home)]
-    return {"path": str(home.root), "state": overall, **totals, "plans": plans, "runs": runs}
+    packed = packs.format_of(home)
+    return {"path": str(home.root), "state": overall, **totals, "packed": packed, "plans": plans, "runs": runs}
 
 
 def settle(home: Home) -> None:
@@ -161,13 +176,14 @@ def _batches(files: Iterator[Placed]) -> Iterator[list[Placed]]:
 
 
 def _look_at(home: Home, files: list[Placed], content: bool) -> list[tuple[Placed, Finding | None]]:
-    problems = ((file, _problem(home.root / file.path, file, content)) for file in files)
+    problems = ((file, _problem(home, file, content)) for file in files)
     return [(file, Finding(file.path, problem) if problem else None) for file, problem in problems]
 
 
-def _problem(path: Path, file: Placed, content: bool) -> str | None:
+def _problem(home: Home, file: Placed, content: bool) -> str | None:
     try:
-        hasher = hash_file(path)
+        with stored.open_file(home, file.path, file.size) as opened:
+            hasher = hash_stream(opened)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -177,10 +193,27 @@ def _problem(path: Path, file: Placed, content: bool) -> str | None:
     if hasher.sha256 != file.sha256:
         return f"sha256 {hasher.sha256}, expected {file.sha256}"
     if content:
+        path = PurePosixPath(file.path)
         # Instances that medfetch named lie under their own UID in a folder that is named by their series.
         named = UID.fullmatch(path.stem) and UID.fullmatch(path.parent.name)
-        return verify.check_content(path, file.path, series=path.parent.name if named else None)
+        with stored.open_file(home, file.path, file.size) as opened:
+            return verify.check_content(opened, file.path, series=path.parent.name if named else None)
     return None
+
+
+def damaged_archives(home: Home) -> Iterator[Finding]:
+    """Archives of a packed home of which something is damaged that is no file's: headers, or the directory."""
+    if packs.format_of(home) is None:
+        return
+    from medfetch.sealing import frame
+
+    with closing(Packs(home, watching=True)) as index:
+        for archive in [each for each in index.containers() if each.is_archive]:
+            spots = [(at, size) for _, at, size in index.members(archive.id)]
+            with suppress(FileNotFoundError):  # its files have been missed already
+                # Of one from which a file was lost, what was the file's counts as the archive's.
+                if len(spots) == archive.files and frame(home.root / archive.name, spots) != archive.frame:
+                    yield Finding(archive.name, "the archive's directory is damaged")
 
 
 def fulfilled(home: Home) -> list[Plan]:
@@ -201,12 +234,24 @@ def missing_instances(home: Home) -> Iterator[Finding]:
 
 def forget(home: Home, findings: list[Finding]) -> None:
     """Removes bad files, so that the next ``get`` fetches them again."""
+    if packs.format_of(home):
+        _set_aside(home, findings)
     with closing(Ledger(home.ledger)) as ledger:
         ledger.lose(finding.path for finding in findings)
     for finding in findings:
         path = home.root / finding.path
         if path.is_file():
             path.unlink()
+
+
+def _set_aside(home: Home, findings: list[Finding]) -> None:
+    """The archives of bad files, and those that are damaged themselves, are made anew when all is there again."""
+    packs.lose(home, (finding.path for finding in findings))
+    damaged = {finding.path for finding in findings}
+    with closing(Packs(home)) as index:
+        for archive in index.containers():
+            if archive.name in damaged:
+                packs.set_aside(index, archive)
 
 
 def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int:
@@ -220,14 +265,16 @@ def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int
     kept = readers if readers.private else cache.EVERYBODY
     with cache.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger, watching=True)) as ledger:
         for file in ledger.files_of_plan(made.shards):
-            _copy(made.home.root / file.path, target / file.path, file, readers)
+            _copy(made.home, target / file.path, file, readers)
             count += 1
     return count
 
 
-def _copy(source: Path, final: Path, file: Placed, readers: Readers) -> None:
+def _copy(home: Home, final: Path, file: Placed, readers: Readers) -> None:
+    source = home.root / file.path
     if final.exists():
-        if not final.samefile(source) and (final.is_dir() or hash_file(final).sha256 != file.sha256):
+        same = source.exists() and final.samefile(source)
+        if not same and (final.is_dir() or hash_file(final).sha256 != file.sha256):
             raise CacheError(f"{final} is in the way", hint="move it away, or give another folder with --to")
         return
     _make_folder(final.parent, readers)
@@ -236,7 +283,8 @@ def _copy(source: Path, final: Path, file: Placed, readers: Readers) -> None:
     try:
         os.link(source, temporary)
     except OSError:
-        shutil.copyfile(source, temporary)
+        with stored.open_file(home, file.path, file.size) as opened, open(temporary, "wb") as copy:
+            shutil.copyfileobj(opened, copy, BLOCK)
         if readers.private:
             readers.admit(temporary)
     temporary.replace(final)
@@ -280,6 +328,8 @@ def _collect(home: Home) -> dict[str, int]:
             freed["files"] += 1
             freed["bytes"] += file.stat().st_size
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if packs.format_of(home):
+        _clear_piles(home, freed)
     with closing(Ledger(home.ledger)) as ledger:
         for folder in home.plans.glob("*/"):
             if not _in_use(home, folder, ledger):
@@ -290,6 +340,14 @@ def _collect(home: Home) -> dict[str, int]:
         if path.exists() and leases.is_dead(path):
             path.unlink()
     return freed
+
+
+def _clear_piles(home: Home, freed: dict[str, int]) -> None:
+    with closing(Packs(home)) as index:
+        packs.set_right(index)
+        files, size = piles.clear(home, {container.name for container in index.containers()})
+    freed["files"] += files
+    freed["bytes"] += size
 
 
 def _in_use(home: Home, folder: Path, ledger: Ledger) -> bool:

@@ -11,13 +11,15 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medfetch.checksum import BLOCK
 from medfetch.credentials.guard import redacted
 from medfetch.errors import MedfetchError
-from medfetch.unpack.zip import BROKEN, open_zip
+from medfetch.unpack.zip import BROKEN, read_zip
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -81,32 +83,46 @@ def _named(page: bytes) -> str:
     return f'an HTML page called "{printable}"' if printable else "an HTML page (a login page?)"
 
 
-def check_content(path: Path, name: str, *, series: str | None = None) -> str | None:
-    """What is wrong with the bytes at ``path``, which belong under ``name``; None if nothing is.
+Content = Path | BinaryIO
+"""A file by its path, or one that is open, from its beginning to its end; it stays open."""
+
+
+@contextmanager
+def _opened(content: Content) -> Iterator[BinaryIO]:
+    if isinstance(content, Path):
+        with open(content, "rb") as file:
+            yield file
+    else:
+        content.seek(0)
+        yield content
+
+
+def check_content(content: Content, name: str, *, series: str | None = None) -> str | None:
+    """What is wrong with ``content``, which belongs under ``name``; None if nothing is.
 
     With ``series``, a ``.dcm`` file is one that was named after its instance, and both UIDs must be those.
     """
-    with open(path, "rb") as file:
+    with _opened(content) as file:
         if instead := looks_like(file.read(BLOCK), name):
             return f"is {instead}"
     lower = name.lower()
     if lower.endswith(".dcm"):
-        return check_dicom(path, series=series, sop=PurePosixPath(name).stem if series else None)
+        return check_dicom(content, series=series, sop=PurePosixPath(name).stem if series else None)
     if lower.endswith((".nii", ".nii.gz")):
-        return check_nifti(path)
+        return check_nifti(content)
     if lower.endswith((".gz", ".tgz")):
-        return check_gzip(path)
+        return check_gzip(content)
     if lower.endswith((".zip", ".npz")):
-        return check_zip(path)
+        return check_zip(content)
     return None
 
 
-def check_dicom(path: Path, *, series: str | None = None, sop: str | None = None) -> str | None:
+def check_dicom(content: Content, *, series: str | None = None, sop: str | None = None) -> str | None:
     """Whether a file is DICOM to its end, of that series and instance. Long values are not held in memory."""
     import pydicom
 
     try:
-        with open(path, "rb") as file:
+        with _opened(content) as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[_SOP_INSTANCE, _SERIES, _ROWS])
             found = {tag: _uid(header, tag) for tag in (_SOP_INSTANCE, _SERIES)}
             if found[_SOP_INSTANCE] is None:
@@ -157,11 +173,11 @@ def _cut_dicom(file: BinaryIO, header: FileDataset) -> str | None:
     return None
 
 
-def check_nifti(path: Path) -> str | None:
+def check_nifti(content: Content) -> str | None:
     """Whether a NIfTI-1 or -2 file, gzipped or not, has a sound header and all the voxels that it tells of."""
     import nibabel
 
-    with open(path, "rb") as raw:
+    with _opened(content) as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = gzip.open(raw) if zipped else raw  # noqa: SIM115
@@ -180,7 +196,7 @@ def check_nifti(path: Path) -> str | None:
             if zipped:
                 length = file.tell() + sum(len(block) for block in iter(lambda: file.read(BLOCK), b""))
             else:
-                length = os.stat(path).st_size
+                length = raw.seek(0, os.SEEK_END)
         except _CORRUPT_GZIP as error:
             return f"is a broken gzip file: {error}"
         except (
@@ -195,10 +211,10 @@ def check_nifti(path: Path) -> str | None:
     return None
 
 
-def check_gzip(path: Path) -> str | None:
+def check_gzip(content: Content) -> str | None:
     """Whether a gzip file can be read to its end and has the checksums that it carries."""
     try:
-        with gzip.open(path) as file:
+        with _opened(content) as packed, gzip.open(packed) as file:
             while file.read(BLOCK):
                 pass
     except _CORRUPT_GZIP as error:
@@ -206,11 +222,14 @@ def check_gzip(path: Path) -> str | None:
     return None
 
 
-def check_zip(path: Path) -> str | None:
+def check_zip(content: Content) -> str | None:
     """Whether all members of a zip can be read and have the checksums that it carries."""
     try:
-        with open_zip([path], path.name) as archive:
-            bad = archive.testzip()
+        with ExitStack() as stack:
+            file = stack.enter_context(_opened(content))
+            # Whoever opens it closes it again: but not this one.
+            starts, opened = (0, file.seek(0, os.SEEK_END)), lambda patch: nullcontext(file)
+            bad = stack.enter_context(read_zip(starts, opened, "it")).testzip()
     except MedfetchError:
         return None  # encrypted, or packed in a way that cannot be read here: nothing is known to be wrong
     except BROKEN as error:

@@ -19,6 +19,7 @@ from medfetch.engines import Engine, local, pools
 from medfetch.engines.dask import Dask
 from medfetch.engines.pools import Pool
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
+from medfetch.packs import FORMATS
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
 from medfetch.runner import Wish
@@ -26,7 +27,13 @@ from medfetch.shares import Share
 from medfetch.types import Recipe
 
 
-@click.command("get")
+class _Command(click.Command):
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        # Its value is optional, and whatever follows it else would be taken for that.
+        return super().parse_args(context, ["--pack=zip" if each == "--pack" else each for each in arguments])
+
+
+@click.command("get", cls=_Command)
 @click.argument("names", nargs=-1, shell_complete=completion.names)
 @click.option("-r", "files", type=click.Path(path_type=Path), multiple=True, help="A list of datasets, text or YAML.")
 @links.option
@@ -43,6 +50,12 @@ from medfetch.types import Recipe
     "--dask", metavar="ADDRESS|local|slurm|pbs|lsf|sge", help="Work on the workers of a Dask scheduler, or on new ones."
 )
 @click.option("--workers", metavar="N|MIN-MAX", help="With --dask: how many, or a range in which they come and go.")
+@click.option(
+    "--pack",
+    type=click.Choice(FORMATS),
+    metavar="[=zip|tar]",
+    help="Keep the dataset in few uncompressed archives; zip, if neither is said.",
+)
 @click.option("--to", type=click.Path(path_type=Path), help="Also place the files in this folder.")
 @click.option(
     "--from", "export", type=click.Path(path_type=Path), help="From what medfetch export has made; asks no host."
@@ -55,10 +68,11 @@ from medfetch.types import Recipe
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
     mail: TextIO | None, no_unpack: bool, keep_archives: bool, keep_going: bool, shard: str | None,
-    dask: str | None, workers: str | None, to: Path | None, export: Path | None, lock: Path | None,
+    dask: str | None, workers: str | None, pack: str | None, to: Path | None, export: Path | None, lock: Path | None,
 ) -> None:  # fmt: skip
     """Fetch datasets. The same command again goes on from where it ended, and asks nothing if all is there."""
-    wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack", own=to is not None)
+    archives = "as-is" if no_unpack else "keep" if keep_archives else "unpack"
+    wish = replace(wish, archives=archives, own=bool(to or pack), pack=pack)
     share = shares.parse(shard) if shard is not None else None
     pool = _pool(session, share, mail, dask, workers)
     if share and wish.refresh:
@@ -69,7 +83,7 @@ def command(
         raise UsageProblem(
             "--from takes all that is there in one run", hint=f"leave out {'--shard' if share else '--dask'}"
         )
-    if lock and (files or sha256 or export or replace(wish, own=False) != Wish()):
+    if lock and (files or sha256 or export or replace(wish, own=False, pack=None) != Wish()):
         raise UsageProblem("the lock says what is fetched, and how", hint="with --locked only names choose some of it")
     display = session.display()
     problems: list[MedfetchError] = []
@@ -79,7 +93,7 @@ def command(
     with session.reaching() as settings:
         chosen = []
         refused: list[AccessRequired] = []
-        asked = _locked(lock, names, settings) if lock else wanted(names, files, wish, settings, sha256)
+        asked = _locked(lock, names, wish, settings) if lock else wanted(names, files, wish, settings, sha256)
         for recipe, own, told in links.given(mail, asked, settings, display):
             # All plans before the first byte: a requirement that is not met is told before a night's download.
             try:
@@ -112,10 +126,11 @@ def command(
         raise problems[-1]
 
 
-def _locked(lock: Path, names: tuple[str, ...], settings: Settings) -> list[tuple[Recipe, Wish]]:
+def _locked(lock: Path, names: tuple[str, ...], wish: Wish, settings: Settings) -> list[tuple[Recipe, Wish]]:
     from medfetch.locks import using  # few runs have a lock
 
-    return using.wanted(lock, names, settings)
+    asked = using.wanted(lock, names, settings)
+    return [(recipe, replace(own, own=own.own or wish.own, pack=wish.pack)) for recipe, own in asked]
 
 
 def _get_from(

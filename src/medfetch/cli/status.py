@@ -38,7 +38,8 @@ def command(session: Session, names: tuple[str, ...]) -> None:
             continue
         what = f"{content['state']}, {counted(content['files'], 'file')}, {human(content['bytes'])}"
         below = " (a layer, which is only read)" if content["layer"] else ""
-        lines = [f"{name}: {what} in {home.root}{below}"]
+        packed = f", in {content['packed']} archives," if content["packed"] else ""
+        lines = [f"{name}: {what}{packed} in {home.root}{below}"]
         for each in content["plans"]:
             asked = ", ".join(f"{facet}={','.join(values)}" for facet, values in each["select"].items()) or "everything"
             stale = f"; stale: {each['stale']} (get --refresh)" if each["stale"] else ""

@@ -56,6 +56,12 @@ def command(session: Session, names: tuple[str, ...], content: bool, repair: boo
                     session.out(
                         {"event": "file", "path": file.path, "problem": finding and problem}, f"{file.path}: {problem}"
                     )
+            for finding in upkeep.damaged_archives(home):
+                findings.append(finding)
+                session.out(
+                    {"event": "archive", "path": finding.path, "problem": finding.problem},
+                    f"{finding.path}: {finding.problem}",
+                )
             for gap in upkeep.missing_instances(home) if content else ():
                 bad += 1
                 session.out({"event": "series", "path": gap.path, "problem": gap.problem}, f"{gap.path}: {gap.problem}")

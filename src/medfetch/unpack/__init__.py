@@ -26,6 +26,7 @@ def extract(
     stop: Callable[[], bool] = lambda: False,
     name: str | None = None,
     only: Sequence[Sequence[str]] = (),
+    together: bool = False,
 ) -> Iterator[Member]:
     """Unpacks an archive into ``staging`` and yields its members as they become whole.
 
@@ -40,6 +41,7 @@ def extract(
         stop: asked between blocks.
         name: what errors call the archive; its last piece's file name if not given.
         only: of a zip, which members are wanted (``types.Unpack``).
+        together: all members in one file (``Member.at``).
 
     Raises:
         IntegrityError: the archive is cut, corrupt, encrypted or dangerous; it names the archive and the member.
@@ -50,7 +52,7 @@ def extract(
     """
     if only and kind not in ("zip", "split-zip"):
         raise RecipeError(f"cannot unpack a part of {kind!r}", hint="only of a zip")
-    space = Staging(pieces, staging, free_bytes, stop, name)
+    space = Staging(pieces, staging, free_bytes, stop, name, together)
     match kind:
         case "zip" | "split-zip":
             return zip.members(pieces, space, only)
@@ -71,9 +73,10 @@ def extract_excerpt(
     free_bytes: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
     name: str | None = None,
+    together: bool = False,
 ) -> Iterator[Member]:
     """Unpacks members of a zip out of an excerpt of it, and compares each with its CRC32.
 
     Args and Raises: as ``extract``.
     """
-    return excerpt.members(pieces, Staging(pieces, staging, free_bytes, stop, name), wanted)
+    return excerpt.members(pieces, Staging(pieces, staging, free_bytes, stop, name, together), wanted)

@@ -43,6 +43,7 @@ def extract_series(
     free_bytes: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
     name: str | None = None,
+    together: bool = False,
 ) -> Series:
     """Unpacks the answer of NBIA's ``getImageWithMD5Hash`` (or ``getImage``, which has no list).
 
@@ -53,7 +54,7 @@ def extract_series(
         IntegrityError: the zip cannot be read, or a member is encrypted or has a dangerous name.
         DiskFull, InterruptedError: as ``extract``.
     """
-    space = Staging(pieces, staging, free_bytes, stop, name)
+    space = Staging(pieces, staging, free_bytes, stop, name, together)
     members: list[Member] = []
     problems: list[str] = []
     with guard(space.archive, zip.BROKEN), zip.open_zip(pieces, space.archive) as archive:

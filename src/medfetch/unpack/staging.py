@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ LONGEST_NAME = 3072
 RESERVED = ".medfetch"
 """The folder in a dataset's home that is medfetch's own."""
 PER_FOLDER = 1000
+TOGETHER = "members"
+"""The one file that has all members, where they are not to be files of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Member:
     sha256: str
     checked: Checksum | None = None
     """The digest published inside the archive that it matched."""
+    at: int | None = None
+    """Where in ``staged`` it begins, if all members lie in that file."""
 
 
 @contextmanager
@@ -145,8 +150,13 @@ class Staging(Names):
         free_bytes: Callable[[], int],
         stop: Callable[[], bool],
         archive: str | None = None,
+        together: bool = False,
     ) -> None:
         super().__init__(archive or pieces[-1].name)
+        self._together, self._end = together, 0
+        self._spots: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        """Bytes of the members that are whole."""
         self._packed = sum(piece.stat().st_size for piece in pieces)
         self._folder = folder
         self._free_bytes = free_bytes
@@ -177,8 +187,17 @@ class Staging(Names):
         self._room -= count
 
     def staged(self, name: str) -> Path:
+        if self._together:
+            return self._folder / TOGETHER
         number = self._numbers[name]
         return self._folder / str(number // PER_FOLDER) / str(number)
+
+    def spot(self, name: str, size: int) -> int | None:
+        """Where in its file a member of so many bytes begins; None where it has one of its own."""
+        if not self._together:
+            return None
+        self._spots[name], self._end = self._end, self._end + size
+        return self._spots[name]
 
     def store(self, name: str, blocks: Iterable[bytes], size: int, published: Iterable[Checksum] = ()) -> Member:
         """Writes and hashes a claimed member. Raises: what ``Sink`` raises."""
@@ -196,14 +215,17 @@ class Staging(Names):
         Raises: IntegrityError for a link to anything but a file of the archive.
         """
         for name, target in self.targets(self._numbers):
-            path = self.staged(target)
-            with open(path, "rb") as file:
-                yield self.store(name, blocks(file), path.stat().st_size)
+            size = self.sizes[target]
+            with open(self.staged(target), "rb") as file:
+                file.seek(self._spots.get(target, 0))
+                yield self.store(name, blocks(file, size), size)
 
 
-def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The rest of a file, block by block."""
-    return iter(lambda: file.read(BLOCK), b"")
+def blocks(file: IO[bytes], most: int = sys.maxsize) -> Iterator[bytes]:
+    """The rest of a file, or the next ``most`` bytes of it, block by block."""
+    while block := file.read(min(BLOCK, most)):
+        most -= len(block)
+        yield block
 
 
 class Sink:
@@ -212,9 +234,11 @@ class Sink:
     def __init__(self, staging: Staging, name: str, size: int, published: Iterable[Checksum] = ()) -> None:
         self._staging, self._name, self._size = staging, name, size
         self._hasher = Hasher(published)
-        self._path = staging.staged(name)
+        self._path, self._at = staging.staged(name), staging.spot(name, size)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._path, "wb")  # noqa: SIM115
+        # Not to be cut where it has other members, too.
+        self._file = open(self._path, "wb" if not self._at else "r+b")  # noqa: SIM115
+        self._file.seek(self._at or 0)
 
     def write(self, data: bytes | bytearray) -> None:
         """Raises: IntegrityError if the member is longer than it declared; what ``Staging.spend`` raises."""
@@ -232,7 +256,8 @@ class Sink:
         if mismatch := self._hasher.mismatch():
             raise self._staging.refusal(self._name, f"is {mismatch[1]}, and {mismatch[0]} was published with it")
         checked = self._hasher.published[0] if self._hasher.published else None
-        return Member(self._name, self._path, self._size, self._hasher.sha256, checked)
+        self._staging.sizes[self._name] = self._size
+        return Member(self._name, self._path, self._size, self._hasher.sha256, checked, self._at)
 
     def close(self) -> None:
         self._file.close()

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -145,7 +145,9 @@ def open_zip(pieces: Sequence[Path], name: str) -> Iterator[zipfile.ZipFile]:
 
 
 @contextmanager
-def read_zip(starts: Sequence[int], opened: Callable[[Patch], IO[bytes]], name: str) -> Iterator[zipfile.ZipFile]:
+def read_zip(
+    starts: Sequence[int], opened: Callable[[Patch], AbstractContextManager[IO[bytes]]], name: str
+) -> Iterator[zipfile.ZipFile]:
     """Likewise over whatever ``opened`` opens; ``starts``: where its pieces begin, and where the last one ends."""
     with opened(NONE) as file:
         end = _find_end(file)
