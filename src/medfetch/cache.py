@@ -3,6 +3,8 @@
 CACHE/
   CACHEDIR.TAG
   .medfetch/hosts/<host>/            slots and pauses, shared by all processes
+  .medfetch/citations/               who wrote what has a DOI, as its agency has told
+  .medfetch/croissants/              descriptions of datasets, as they were at their addresses
   .medfetch/dois/                    what DOIs stand for, as DataCite has told
   .medfetch/recipes/<dataset>/       recipes that came with data from another machine, by version
   <dataset>/<version>/               the home: whole, verified files …
@@ -113,6 +115,14 @@ def hosts_folder(cache: Path) -> Path:
 
 def dois_folder(cache: Path) -> Path:
     return cache / INNER / "dois"
+
+
+def citations_folder(cache: Path) -> Path:
+    return cache / INNER / "citations"
+
+
+def croissants_folder(cache: Path) -> Path:
+    return cache / INNER / "croissants"
 
 
 def recipes_folder(cache: Path) -> Path:

@@ -77,7 +77,7 @@ def from_address(url: str, sha256: str | None) -> Recipe:
             f"the address on {address.hostname} holds a user name", hint="keep user name and password in ~/.netrc"
         )
     plain = address._replace(query="", fragment="").geturl()
-    file: dict[str, Any] = {"path": _file_name(address.path) or str(address.hostname), "url": url}
+    file: dict[str, Any] = {"path": file_name(address.path) or str(address.hostname), "url": url}
     if sha256:
         from medfetch.checksum import parse
 
@@ -145,7 +145,7 @@ def _made_up(source: str, text: str, name: str, locator: Mapping[str, Any]) -> R
     )
 
 
-def _file_name(path: str) -> str:
+def file_name(path: str) -> str:
     """The last component of an address' path as a file name; empty if there is none."""
     name = unquote(path.rstrip("/").rpartition("/")[2])
     name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)

@@ -1,19 +1,19 @@
 """A dataset as other programs read of it: what ``medfetch export --format`` writes, a module for each format.
 
-It must not know the network or the sources.
+It must not know the network.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from medfetch import cache
+from medfetch import cache, citations
 from medfetch.cache import Home
 from medfetch.errors import MedfetchError
 from medfetch.ledger import Ledger, Placed
@@ -21,6 +21,7 @@ from medfetch.planning import Plan
 from medfetch.types import Recipe
 
 FORMATS = {
+    "croissant": "medfetch.formats.croissant:write",
     "ro-crate": "medfetch.formats.ro_crate:write",
     "sha256sums": "medfetch.formats.sha256sums:write",
 }
@@ -34,9 +35,13 @@ class Dataset:
 
     recipe: Recipe
     plans: tuple[Plan, ...]
-    """All of one home; what was planned is streamed by ``Plan.entries``."""
+    """All of one home; what was planned is streamed by ``Plan.entries``. None where only the recipe tells of it."""
     receipts: tuple[dict[str, Any], ...]
     """Of those plans of which all is there."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Addresses that replace those of hosts on this machine (``Settings.endpoints``), and nowhere else."""
+    known: citations.Known = lambda doi: None
+    """What is known of a DOI."""
 
     @property
     def home(self) -> Home:
