@@ -394,11 +394,15 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     """Replaces a JSON file in one step; unless it need not be ``durable``, it is on the disk then."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable=durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Likewise a file of text."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             if durable:
                 os.fsync(file.fileno())

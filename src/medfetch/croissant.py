@@ -1,5 +1,5 @@
-"""What a Croissant describes, as a recipe: FileObjects are files with addresses, what lies in an archive says that it is
-unpacked, and what lies in a repository, or in a recipe of medfetch, is had by the source that reads those.
+"""What a Croissant describes, as a recipe: FileObjects are files with addresses, what lies in an archive says that it
+is unpacked, and what lies in a repository, or in a recipe of medfetch, is had by the source that reads those.
 
 Croissant is JSON-LD (mlcommons.org/croissant/1.1, and 1.0). Read is its usual form, with terms under their usual names,
 whatever their prefix. It must not know the network: what is at an address is for the caller to bring.
@@ -22,14 +22,14 @@ from medfetch import archives, names, recipe_check, recipe_data
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.types import Recipe
 
-PREFIX = "croissant:"
-"""What such a name begins with; the rest is a file, or an address with http:// or https://."""
 RECIPE_FORMAT = "application/vnd.medfetch.recipe+json"
 """Of a container that is a recipe: docs/recipes.md, in JSON."""
 GIT = "git+https"
 """The format of a container that is a repository, as the Hugging Face Hub's own documents have it."""
-ENDINGS = {"application/zip": ".zip", "application/x-tar": ".tar", "application/gzip": ".tar.gz",
-           "application/x-gzip": ".tar.gz", "application/x-gziptar": ".tar.gz", "application/x-7z-compressed": ".7z"}  # fmt: skip
+ENDINGS = {
+    "application/zip": ".zip", "application/x-tar": ".tar", "application/gzip": ".tar.gz",
+    "application/x-gzip": ".tar.gz", "application/x-gziptar": ".tar.gz", "application/x-7z-compressed": ".7z",
+}  # fmt: skip
 """Of archives, by their format, where their names tell none."""
 HOSTS = {"huggingface.co": "hf", "github.com": "github"}
 """Sources of repositories, by host; any other is asked as git (``datalad``)."""
@@ -90,7 +90,7 @@ class _Document:
             raise RecipeError("expected an object of JSON-LD", at=self.name)
         self.content = _plain(self.content)
         found = self.content.get("distribution")
-        nodes = [node for node in _list(found) if isinstance(node, dict)]
+        nodes: list[Node] = [node for node in _list(found) if isinstance(node, dict)]
         if not nodes:
             raise RecipeError("it has no distribution: nothing is described that could be had", at=self.name)
         return nodes
@@ -195,7 +195,7 @@ class _Document:
     # -- the recipe ----------------------------------------------------------------------------------------------------
 
     def _made(self) -> Recipe:
-        page = _web(self.content.get("url")) or (self.name.removeprefix(PREFIX) if self.url else None)
+        page = _web(self.content.get("url")) or (self.name.removeprefix(names.CROISSANT) if self.url else None)
         if self.files:
             self.parts["files"] = {"routes": [{"source": "http", "files": self.files}]}
         if self.by_hand and page:
@@ -207,13 +207,19 @@ class _Document:
             "id": "croissant", "name": self.name, "summary": f"What {self.name} describes.",
             "access": self.manifest.get("access") or {"level": "open"}, "parts": self.parts,
         }  # fmt: skip
-        own = {name: self.manifest[name] for name in ("version", "licence", "cite", "homepage") if name in self.manifest}
-        content = {**content, **self._described(), **own}
+        own = ("version", "licence", "cite", "homepage")
+        content |= self._described() | {name: self.manifest[name] for name in own if name in self.manifest}
         if problems := recipe_check.check_content(content):
             raise RecipeError(problems[0], at=self.name)
         made = recipe_data.built(content, {}, self.name)
-        return _named(made, self.name, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-                      self._note() if not self.manifest else made.access.note)  # fmt: skip
+        # Its content is its identity, so that it may be moved.
+        digest = names.digest({**content, "name": ""})
+        stem = unquote(self.name.removeprefix(names.CROISSANT).rstrip("/").rpartition("/")[2]).partition(".")[0]
+        note = made.access.note if self.manifest else self._note()
+        return replace(
+            made, id=f"croissant--{names.component(f'{stem}-{digest[:12]}')}", digest=digest,
+            access=replace(made.access, note=note), unknown=tuple(self.reasons),
+        )  # fmt: skip
 
     def _described(self) -> dict[str, Any]:
         """What the document says of the dataset, in a recipe's words."""
@@ -233,18 +239,10 @@ class _Document:
     def _note(self) -> str:
         conditions = self.content.get("conditionsOfAccess")
         said = f" The document says: {conditions}" if isinstance(conditions, str) and conditions else ""
-        missing = f" Not had: {'; '.join(self.reasons)}." if self.reasons else ""
-        return f"medfetch knows nothing of its terms: read them where it comes from.{said}{missing}"
+        return f"medfetch knows nothing of its terms: read them where it comes from.{said}"
 
 
-def _named(recipe: Recipe, name: str, digest: str, note: str | None) -> Recipe:
-    """With the name that it was asked for by: it is no recipe of anybody's (``names``)."""
-    stem = unquote(name.removeprefix(PREFIX).rstrip("/").rpartition("/")[2]).partition(".")[0]
-    access = replace(recipe.access, note=note)
-    return replace(recipe, id=f"croissant--{names.component(f'{stem}-{digest[:12]}')}", digest=digest, access=access)
-
-
-# -- JSON-LD ------------------------------------------------------------------------------------------------------------
+# -- JSON-LD -----------------------------------------------------------------------------------------------------------
 
 
 def _plain(value: Any) -> Any:
@@ -290,7 +288,7 @@ def _web(value: Any) -> str | None:
     return value if isinstance(value, str) and re.match(r"https?://[^\s/]+\S*$", value) else None
 
 
-# -- files --------------------------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
 def _path(node: Node, address: str, *, packed: bool) -> str:
@@ -345,5 +343,3 @@ def is_local(host: str) -> bool:
         return not ipaddress.ip_address(host.strip("[]")).is_global
     except ValueError:
         return host.rstrip(".").endswith(("localhost", ".local", ".internal")) or "." not in host.rstrip(".")
-
-

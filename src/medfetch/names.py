@@ -18,6 +18,8 @@ from medfetch.types import Access, Level, Part, Recipe, Route
 
 MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc", ".json": "gen3"}
 """The source that has what a manifest lists, by the end of the file's name; tables may also be of a Gen3 commons."""
+CROISSANT = "croissant:"
+"""What the names of documents begin with (``croissant``): the rest is a file, or an address with http:// or https://."""
 DOI = re.compile(r"(?:doi:|https?://(?:(?:dx|www)\.)?doi\.org/)(10\.[0-9]{4,9}/\S+)", re.IGNORECASE)
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""

@@ -1,5 +1,5 @@
-"""Files as resources of Croissant: FileObjects of what has an address and a digest, FileSets of what is in archives, and
-of what only its host can list.
+"""Files as resources of Croissant: FileObjects of what has an address and a digest, FileSets of what is in archives,
+and of what only its host can list.
 
 A FileSet lies in a container. That of what only a host can list is a *manifest*: the recipe of it, which is small and
 has a digest, so that it stands in the document itself (RFC 2397). No digest is made up for what has none.
@@ -55,7 +55,7 @@ def distribution(dataset: Dataset) -> list[Node]:
             own = _objects(dataset, listed, ledger)
             if own is None:
                 told.append(listed.as_part())
-                own = _sets(listed, ledger)
+                own = list(_sets(listed, ledger))
             nodes += own
     if told or requirements.steps(dataset.recipe, dataset.recipe.parts):
         nodes.insert(0, _manifest(dataset.recipe, told))
@@ -235,7 +235,8 @@ def _objects(dataset: Dataset, listed: _Listed, ledger: Ledger | None) -> list[N
 def _object(name: str, path: str, url: str, size: int | None) -> Node:
     told = {} if size is None else {"contentSize": f"{size} B"}
     return {
-        "@type": "cr:FileObject", "@id": name, "name": path, "contentUrl": url, **told, "encodingFormat": encoding(path),
+        "@type": "cr:FileObject", "@id": name, "name": path, "contentUrl": url, **told,
+        "encodingFormat": encoding(path),
     }  # fmt: skip
 
 
@@ -352,5 +353,3 @@ def _manifest(recipe: Recipe, parts: list[Part]) -> Node:
 def _literal(text: str) -> str:
     """A pattern that fits a text and nothing else."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
-
-
