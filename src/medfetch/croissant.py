@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import ipaddress
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,8 @@ class _Document:
         for container, inner in within.items():
             if container not in known:
                 self.reasons.append(f"{_title(inner[0])}: it is contained in {container!r}, which is not described")
-        for node in nodes:
+        # The manifest first: its parts keep their names.
+        for node in sorted(nodes, key=lambda node: RECIPE_FORMAT not in _list(node.get("encodingFormat"))):
             if _type(node) == "FileObject" and not _containers(node):
                 self._top(node, within.get(_id(node), []))
         return self._made()
@@ -146,7 +148,7 @@ class _Document:
             return
         wanted = list(dict.fromkeys(form for pattern in patterns for form in _forms(pattern)))
         route = {"source": source, **locator, **({"path": wanted} if wanted and "**" not in wanted else {})}
-        self.parts[f"repository-{len(self.parts) + 1}"] = {"routes": [route]}
+        self._add_part("repository", route)
 
     def _add_file(self, node: Node, inner: list[Node]) -> None:
         address = self._absolute(str(node.get("contentUrl") or ""))
@@ -197,9 +199,9 @@ class _Document:
     def _made(self) -> Recipe:
         page = _web(self.content.get("url")) or (self.name.removeprefix(names.CROISSANT) if self.url else None)
         if self.files:
-            self.parts["files"] = {"routes": [{"source": "http", "files": self.files}]}
+            self._add_part("files", {"source": "http", "files": self.files})
         if self.by_hand and page:
-            self.parts["elsewhere"] = {"routes": [{"source": "manual", "at": page, "files": self.by_hand}]}
+            self._add_part("by-hand", {"source": "manual", "at": page, "files": self.by_hand})
         if not self.parts:
             reasons = self.reasons or ["it describes no file"]
             raise RecipeError(f"nothing of it can be had: {'; '.join(reasons[:10])}", at=self.name)
@@ -220,6 +222,14 @@ class _Document:
             made, id=f"croissant--{names.component(f'{stem}-{digest[:12]}')}", digest=digest,
             access=replace(made.access, note=note), unknown=tuple(self.reasons),
         )  # fmt: skip
+
+    def _add_part(self, name: str, route: Mapping[str, Any]) -> None:
+        """A part under that name, or, where another has it, under one like it."""
+        taken = itertools.count(2)
+        free = name
+        while free in self.parts:
+            free = f"{name}-{next(taken)}"
+        self.parts[free] = {"routes": [route]}
 
     def _described(self) -> dict[str, Any]:
         """What the document says of the dataset, in a recipe's words."""

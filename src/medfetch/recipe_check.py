@@ -195,7 +195,11 @@ def _file_findings(route: Mapping[str, Any], where: Field, part: str, owners: di
         path = file["path"]
         if reason := unsafe(path):
             yield Finding((*here, "path"), f"the path {path!r} {reason}", RELATIVE)
-        if isinstance(file.get("unpack"), dict) and (reason := unsafe(file["unpack"]["into"])):
+        if (
+            isinstance(file.get("unpack"), dict)
+            and file["unpack"]["into"] != "."
+            and (reason := unsafe(file["unpack"]["into"]))
+        ):
             yield Finding((*here, "unpack", "into"), f"the folder {file['unpack']['into']!r} {reason}", RELATIVE)
         placed = {f"{folder}{each}" for each in _numbered(file)}
         if both := paths & placed:

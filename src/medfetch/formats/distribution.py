@@ -215,7 +215,7 @@ def _objects(dataset: Dataset, listed: _Listed, ledger: Ledger | None) -> list[N
         return None
     nodes: list[Node] = []
     for entry in listed.kept:
-        if isinstance(entry, Group) or (url := _address(dataset, listed.route, entry)) is None:
+        if isinstance(entry, Group) or (url := _address(dataset, listed, entry)) is None:
             return None
         complete, placed = ledger.unit(entries.unit(entry), entry.path) if ledger else (False, [])
         digests = {each.algorithm: each.hex for each in entry.checksums if each.algorithm in DIGESTS}
@@ -269,15 +269,17 @@ def _inside(placed: Placed, path: str, container: str) -> Node:
     return {**node, "containedIn": {"@id": container}, "sha256": placed.sha256}
 
 
-def _address(dataset: Dataset, route: Route, file: RemoteFile) -> str | None:
-    """The address at which anybody gets a file, and which is this machine's own nowhere; None where there is none."""
-    source = sources.get(route.source)
+def _address(dataset: Dataset, listed: _Listed, file: RemoteFile) -> str | None:
+    """A file's address at its host, if anybody gets it there by no more than asking for it."""
+    source = sources.get(listed.route.source)
     unpack = file.unpack
     if file.dicom or file.pieces or file.excerpt or isinstance(source, sources.Links):
         return None
     if unpack and (unpack.members or unpack.only or archives.kind(file.path) != unpack.kind):
         return None
-    if file.credential and (dataset.recipe.access.level != Level.OPEN or file.credential.startswith("netrc")):
+    # A log-in may be sent along that nobody asks for.
+    part = replace(listed.part, routes=(listed.route,))
+    if file.credential and (dataset.recipe.access.level != Level.OPEN or requirements.steps(dataset.recipe, [part])):
         return None
     return next(filter(None, (_own(url, source, dataset.endpoints) for url in file.urls)), None)
 
