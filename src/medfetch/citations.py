@@ -43,11 +43,15 @@ def items(recipes: Iterable[Recipe], known: Known) -> list[Item]:
     for recipe in recipes:
         for item in _of(recipe, known):
             met = found.setdefault(item["id"], item)
-            if met is not item and (met.get("DOI"), met.get("version")) != (item.get("DOI"), item.get("version")):
-                what = f"{item.get('DOI')} {item.get('version')}"
-                item["id"] += f"-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+            if _what(met) != _what(item):
+                item["id"] += f"-{hashlib.sha256(_what(item).encode()).hexdigest()[:8]}"
                 found.setdefault(item["id"], item)
     return list(found.values())
+
+
+def _what(item: Item) -> str:
+    """What is cited, whoever tells of it."""
+    return f"{item.get('DOI')} {item.get('URL')} {item['type'] == 'dataset' and item.get('version')}".casefold()
 
 
 def from_receipt(content: Mapping[str, Any]) -> Recipe:
@@ -62,7 +66,7 @@ def kept(doi: str, settings: Settings) -> Item | None:
     """What an agency said of a DOI in a former run."""
     with suppress(CacheError):
         content = cache.read_json(_note(doi, settings))
-        return _clean(content["item"]) if content else None
+        return cleaned(content["item"]) if content else None
     return None
 
 
@@ -102,12 +106,12 @@ def _asked(doi: str, settings: Settings) -> Item:
                 raise
             raise Refused("no agency tells who wrote it") from None
     try:
-        return _clean(answer.json())
+        return cleaned(answer.json())
     except (ValueError, TypeError, AttributeError):
         raise Retryable("doi.org did not answer in CSL-JSON") from None
 
 
-def _clean(told: Mapping[str, Any]) -> Item:
+def cleaned(told: Mapping[str, Any]) -> Item:
     """Of what an agency says, what CSL-JSON knows, in its forms; without markup."""
     kind = TYPES.get(str(told.get("type")), str(told.get("type")))
     item: Item = {"type": kind if kind in KNOWN_TYPES else "document"}

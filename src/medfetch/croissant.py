@@ -65,6 +65,8 @@ class _Document:
     by_hand: list[dict[str, Any]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     """Why those, and what else is not had."""
+    told: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Size and SHA-256 of files that only a host can list."""
     parts: dict[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     """The recipe in the document, where there is one."""
@@ -84,7 +86,7 @@ class _Document:
         # The manifest first: its parts keep their names.
         for node in sorted(nodes, key=lambda node: RECIPE_FORMAT not in _list(node.get("encodingFormat"))):
             if _type(node) == "FileObject" and not _containers(node):
-                self._top(node, within.get(_id(node), []))
+                self._top(node, within)
         return self._made()
 
     def _nodes(self) -> list[Node]:
@@ -99,11 +101,13 @@ class _Document:
 
     # -- containers, and what is in them -------------------------------------------------------------------------------
 
-    def _top(self, node: Node, inner: list[Node]) -> None:
-        """A FileObject that lies in no other."""
-        formats = _list(node.get("encodingFormat"))
+    def _top(self, node: Node, within: Mapping[str, list[Node]]) -> None:
+        """A FileObject that lies in no other; ``within``: what lies in each, by its id."""
+        formats, inner = _list(node.get("encodingFormat")), within.get(_id(node), [])
         if RECIPE_FORMAT in formats:
             self._read_manifest(node)
+            for each in (each for file_set in inner for each in within.get(_id(file_set), [])):
+                self._add_told(each)
         elif GIT in formats:
             self._add_repository(node, inner)
         else:
@@ -127,6 +131,12 @@ class _Document:
         parts = content.get("parts") or ({"all": content} if "routes" in content else {})
         for name, part in parts.items():
             self.parts[name] = {key: part[key] for key in ("summary", "licence", "size", "routes") if key in part}
+
+    def _add_told(self, node: Node) -> None:
+        """A file of which it is known how it has to be, once its host has listed it."""
+        digest, size = self._digests(node).get("sha256"), _size(node.get("contentSize"))
+        if digest and size is not None:
+            self.told[str(node.get("contentUrl"))] = size, digest
 
     def _add_repository(self, node: Node, inner: list[Node]) -> None:
         from medfetch import sources  # as in catalog.load
@@ -215,12 +225,12 @@ class _Document:
             raise RecipeError(problems[0], at=self.name)
         made = recipe_data.built(content, {}, self.name)
         # Its content is its identity, so that it may be moved.
-        digest = names.digest({**content, "name": ""})
+        digest = names.digest({**content, "name": "", "files": self.told})
         stem = unquote(self.name.removeprefix(names.CROISSANT).rstrip("/").rpartition("/")[2]).partition(".")[0]
         note = made.access.note if self.manifest else self._note()
         return replace(
             made, id=f"croissant--{names.component(f'{stem}-{digest[:12]}')}", digest=digest,
-            access=replace(made.access, note=note), unknown=tuple(self.reasons),
+            access=replace(made.access, note=note), unknown=tuple(self.reasons), files=self.told,
         )  # fmt: skip
 
     def _add_part(self, name: str, route: Mapping[str, Any]) -> None:
@@ -309,7 +319,7 @@ def _path(node: Node, address: str, *, packed: bool) -> str:
     last = names.file_name(urlsplit(address).path)
     candidates = [each.rpartition("/")[2] for each in (name, last, identity)]
     found = next((each for each in candidates if re.fullmatch(r"[^/\\]+\.[A-Za-z0-9]{1,8}", each)), "")
-    found = found or last or names.file_name(name) or "file"
+    found = found or (name == identity and names.file_name(name)) or last or names.file_name(name) or "file"
     if packed and not archives.kind(found):
         found += next((ENDINGS[each] for each in _list(node.get("encodingFormat")) if each in ENDINGS), "")
     return found

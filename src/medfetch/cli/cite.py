@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from medfetch import bibtex, citations, dois
+from medfetch import bibtex, citations, dois, locks
 from medfetch.cli import completion
 from medfetch.cli.common import Session, with_session
 from medfetch.cli.wanted import NOTHING, in_lists
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
+from medfetch.locks import using
 from medfetch.runner import Wish
 from medfetch.types import Recipe
 
@@ -30,10 +33,11 @@ from medfetch.types import Recipe
 )  # fmt: skip
 @with_session
 def command(session: Session, names: tuple[str, ...], files: tuple[Path, ...], written_as: str) -> None:
-    """Write what is to be cited for datasets, or for the one of a receipt: each itself, and what its terms ask for.
+    """Write what is to be cited for datasets, for those of a lock, or for that of a receipt: each itself, and what its
+    terms ask for.
 
-    NAMES are datasets, or files that medfetch has written. Authors, titles and years are asked of the agencies that
-    have the DOIs, once; with --offline it is what the recipe says, and what they said before.
+    Authors, titles and years are asked of the agencies that have the DOIs, once; with --offline it is what the recipe
+    says, and what they said before.
     """
     wanted = [*names, *(name for name, _ in in_lists(files, Wish()))]
     if not wanted:
@@ -54,6 +58,9 @@ def _known(session: Session, settings: Settings) -> Callable[[str], citations.It
 def _meant(name: str, settings: Settings) -> Iterator[Recipe]:
     """The datasets of a name, or of a file that medfetch has written."""
     path = Path(name).expanduser()
+    if _is_lock(path):
+        yield from (using.recipe_of(locked, settings) for locked in locks.read(path).datasets)
+        return
     if path.suffix == ".json" and (content := _content(path)):
         try:
             yield citations.from_receipt(content)
@@ -61,6 +68,12 @@ def _meant(name: str, settings: Settings) -> Iterator[Recipe]:
             raise UsageProblem(f"{path} is no receipt of medfetch: {error}") from error
         return
     yield dois.load(name, settings)
+
+
+def _is_lock(path: Path) -> bool:
+    with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+        return any(re.match("lock: *[0-9]", line) for line in islice(file, 10))
+    return False
 
 
 def _content(path: Path) -> dict[str, Any] | None:

@@ -79,4 +79,4 @@ def _dataset(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -
             display.say("note", {"reason": error.message}, text)
             recipe = replace(recipe, parts=tuple(runner.chosen_parts(recipe, wish)))
     receipts = tuple(filter(None, map(receipt.of_plan, plans)))
-    return Dataset(recipe, plans, receipts, settings.endpoints, lambda doi: citations.kept(doi, settings))
+    return Dataset(recipe, plans, receipts, settings, lambda doi: citations.kept(doi, settings))

@@ -6,15 +6,16 @@ It must not know the network.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 from medfetch import cache, citations
 from medfetch.cache import Home
+from medfetch.config import Settings
 from medfetch.errors import MedfetchError
 from medfetch.ledger import Ledger, Placed
 from medfetch.planning import Plan
@@ -38,8 +39,8 @@ class Dataset:
     """All of one home; what was planned is streamed by ``Plan.entries``. None where only the recipe tells of it."""
     receipts: tuple[dict[str, Any], ...]
     """Of those plans of which all is there."""
-    endpoints: Mapping[str, str] = field(default_factory=dict)
-    """Addresses that replace those of hosts on this machine (``Settings.endpoints``), and nowhere else."""
+    settings: Settings | None = None
+    """Which tell what addresses replace those of hosts on this machine, and nowhere else."""
     known: citations.Known = lambda doi: None
     """What is known of a DOI."""
 

@@ -23,6 +23,7 @@ from medfetch import archives, entries, folders, recipe_data, requirements, sour
 from medfetch.errors import UsageProblem
 from medfetch.formats import Dataset
 from medfetch.ledger import Ledger, Placed
+from medfetch.locks.addresses import Addresses
 from medfetch.planning import word
 from medfetch.progress import counted, human
 from medfetch.types import Entry, Group, Level, Part, Recipe, RemoteFile, Route, Selection
@@ -281,27 +282,17 @@ def _address(dataset: Dataset, listed: _Listed, file: RemoteFile) -> str | None:
     part = replace(listed.part, routes=(listed.route,))
     if file.credential and (dataset.recipe.access.level != Level.OPEN or requirements.steps(dataset.recipe, [part])):
         return None
-    return next(filter(None, (_own(url, source, dataset.endpoints) for url in file.urls)), None)
-
-
-def _own(url: str, source: sources.Source, replaced: Mapping[str, str]) -> str | None:
-    """A host's own address, where another was asked in its place; None for what only the person can reach."""
-    bases = {replaced[name].rstrip("/"): own for name, own in source.traits.endpoints.items() if name in replaced}
-    base = max((base for base in bases if url.startswith(f"{base}/")), key=len, default=None)
-    if base is not None:
-        own, rest = bases[base], url[len(base) + 1 :]
-        bucket, _, key = rest.partition("/")
-        url = f"{own.format(bucket=bucket)}/{key}" if "{bucket}" in own else f"{own or 'https:/'}/{rest}"
-    elif bases:
-        return None
-    return url if urlsplit(url).scheme in ("http", "https") else None
+    public = Addresses(listed.route.source, dataset.settings).public(file) if dataset.settings else file
+    urls = public.urls if isinstance(public, RemoteFile) else ()
+    return next((url for url in urls if urlsplit(url).scheme in ("http", "https")), None)
 
 
 # -- what only its host can list ---------------------------------------------------------------------------------------
 
 
 def _sets(listed: _Listed, ledger: Ledger | None) -> Iterator[Node]:
-    """A part as FileSets in the manifest; with what is in the cache of it, if that is not too much."""
+    """A part as FileSets in the manifest; with what is in the cache of it, if that is not too much: single files, and
+    those of series. What is in archives has no digest of theirs to rest on, and is told by patterns alone."""
     part, route = listed.part, listed.route
     placed: list[Placed] = []
     if ledger and listed.whole and listed.files <= MOST:
@@ -320,7 +311,9 @@ def _sets(listed: _Listed, ledger: Ledger | None) -> Iterator[Node]:
     for number, (kind, patterns) in enumerate(shapes.patterns(), 1):
         names[kind] = f"set/{quote(part.name)}/{number}"
         yield _set(names[kind], part.name, RECIPE, kind, patterns, _words(listed))
-    yield from (_inside(each, each.path, names[encoding(each.path)]) for each in placed)
+    packed = [e.unpack.into for e in listed.kept if isinstance(e, RemoteFile) and e.unpack]
+    if not packed:
+        yield from (_inside(each, each.path, names[encoding(each.path)]) for each in placed)
 
 
 def _unlisted(route: Route, shapes: _Shapes) -> None:

@@ -48,6 +48,6 @@ class Doi:
         item = self._items.get(path.casefold())
         if item is None:
             return text("DOI Not Found\n", 404)
-        if self.KIND not in (request.header("Accept") or ""):
+        if self.KIND not in (request.header("accept") or ""):
             return text("Not Acceptable\n", 406)
         return as_json({"DOI": path, **item})
