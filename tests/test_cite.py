@@ -22,7 +22,9 @@ from medfetch.sandbox import Fault, Sandbox
 RECIPES = list(catalog.search())
 NAMES = {"family", "given", "literal", "suffix", "dropping-particle", "non-dropping-particle"}
 TEXT = {"type": "string", "minLength": 1}
+PERSON = {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(NAMES, TEXT)}
 CSL = {
+    "$defs": {"people": {"type": "array", "minItems": 1, "items": PERSON}},
     "type": "array",
     "items": {
         "type": "object",
@@ -36,10 +38,8 @@ CSL = {
             ),
             "type": {"enum": ["article", "article-journal", "article-magazine", "book", "chapter", "dataset",
                               "document", "entry", "paper-conference", "report", "software", "thesis", "webpage"]},
-            **dict.fromkeys(("author", "editor"), {
-                "type": "array", "minItems": 1,
-                "items": {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(NAMES, TEXT)},
-            }),
+            "author": {"$ref": "#/$defs/people"},
+            "editor": {"$ref": "#/$defs/people"},
             "issued": {
                 "type": "object", "additionalProperties": False, "required": ["date-parts"],
                 "properties": {"date-parts": {

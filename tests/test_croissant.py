@@ -52,6 +52,16 @@ def files(recipe: Recipe, part: str = "files") -> list[dict[str, Any]]:
     return list(routes(recipe)[part][1]["files"])
 
 
+def manifest(content: Any, **more: Any) -> dict[str, Any]:
+    text = json.dumps(content).encode()
+    url = f"data:{croissant.RECIPE_FORMAT};base64,{base64.b64encode(text).decode()}"
+    return file_object("recipe", text, **{"contentUrl": url, "encodingFormat": croissant.RECIPE_FORMAT, **more})
+
+
+WHOLE = {"id": "x", "name": "X", "summary": "x", "access": {"level": "open"},
+         "routes": [{"source": "zenodo", "record": 7}]}  # fmt: skip
+
+
 # -- what a document means -----------------------------------------------------------------------------------------
 
 
@@ -99,7 +109,10 @@ def test_terms_under_any_prefix() -> None:
 
 
 def test_repositories_are_asked_by_their_sources() -> None:
-    page, none = "https://huggingface.co/datasets/owner/name/tree/refs%2Fconvert%2Fparquet", "https://github.com/issues/80"
+    page, none = (
+        "https://huggingface.co/datasets/owner/name/tree/refs%2Fconvert%2Fparquet",
+        "https://github.com/issues/80",
+    )
     hub = file_object("repo", contentUrl=page, encodingFormat="git+https", sha256=none)
     lab = file_object("code", contentUrl="https://gitlab.example.org/group/data.git", encodingFormat="git+https")
     within = {"@type": "cr:FileObject", "@id": "in", "containedIn": {"@id": "code"}, "contentUrl": "tables/a.csv"}
@@ -158,6 +171,10 @@ def test_a_document_out_there_chooses_nothing_in_here(address: str) -> None:
     nodes = (file_object("a"), file_object("b", contentUrl=address))
     recipe = read(*nodes, url="https://data.example.org/x.json")
     assert [file["path"] for file in files(recipe)] == ["a"] and "on this machine or its network" in recipe.unknown[0]
+    inside = {**WHOLE, "routes": [{"source": "http", "files": [{"path": "b", "url": address}]}]}
+    with pytest.raises(RecipeError, match="on this machine or its network"):
+        read(manifest(inside), url="https://data.example.org/x.json")
+    assert read(manifest(inside)).parts
     # A file of one's own, or a document from there, may.
     for own in (None, "http://nas/x.json"):
         assert [file["path"] for file in files(read(*nodes, url=own))] == ["a", "b"]
@@ -166,16 +183,6 @@ def test_a_document_out_there_chooses_nothing_in_here(address: str) -> None:
 def test_relative_addresses_are_meant_from_the_document() -> None:
     [file] = files(read(file_object("b.csv", contentUrl="data/b.csv"), url="https://host/sets/x.json?token=s3cret"))
     assert file["url"] == "https://host/sets/data/b.csv"
-
-
-def manifest(content: Any, **more: Any) -> dict[str, Any]:
-    text = json.dumps(content).encode()
-    url = f"data:{croissant.RECIPE_FORMAT};base64,{base64.b64encode(text).decode()}"
-    return file_object("recipe", text, **{"contentUrl": url, "encodingFormat": croissant.RECIPE_FORMAT, **more})
-
-
-WHOLE = {"id": "x", "name": "X", "summary": "x", "access": {"level": "open"},
-         "routes": [{"source": "zenodo", "record": 7}]}  # fmt: skip
 
 
 def test_a_recipe_in_a_document() -> None:

@@ -17,9 +17,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 
 from medfetch import archives, names, recipe_check, recipe_data
+from medfetch import croissant_terms as terms
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.types import Recipe
 
@@ -27,14 +28,9 @@ RECIPE_FORMAT = "application/vnd.medfetch.recipe+json"
 """Of a container that is a recipe: docs/recipes.md, in JSON."""
 GIT = "git+https"
 """The format of a container that is a repository, as the Hugging Face Hub's own documents have it."""
-ENDINGS = {
-    "application/zip": ".zip", "application/x-tar": ".tar", "application/gzip": ".tar.gz",
-    "application/x-gzip": ".tar.gz", "application/x-gziptar": ".tar.gz", "application/x-7z-compressed": ".7z",
-}  # fmt: skip
-"""Of archives, by their format, where their names tell none."""
+HERE = "on this machine or its network, and the document is not"
 HOSTS = {"huggingface.co": "hf", "github.com": "github"}
 """Sources of repositories, by host; any other is asked as git (``datalad``)."""
-Node = Mapping[str, Any]
 
 
 def read(text: str, name: str, url: str | None) -> Recipe:
@@ -73,47 +69,49 @@ class _Document:
 
     def recipe(self) -> Recipe:
         nodes = self._nodes()
-        within: dict[str, list[Node]] = {}
+        within: dict[str, list[terms.Node]] = {}
         for node in nodes:
-            for container in _containers(node):
+            for container in terms.containers(node):
                 within.setdefault(container, []).append(node)
-            if not _containers(node) and _type(node) == "FileSet":
-                self.reasons.append(f"{_title(node)}: it does not say in what it is contained")
-        known = {_id(node) for node in nodes}
+            if not terms.containers(node) and terms.kind(node) == "FileSet":
+                self.reasons.append(f"{terms.title(node)}: it does not say in what it is contained")
+        known = {terms.identity(node) for node in nodes}
         for container, inner in within.items():
             if container not in known:
-                self.reasons.append(f"{_title(inner[0])}: it is contained in {container!r}, which is not described")
+                self.reasons.append(
+                    f"{terms.title(inner[0])}: it is contained in {container!r}, which is not described"
+                )
         # The manifest first: its parts keep their names.
-        for node in sorted(nodes, key=lambda node: RECIPE_FORMAT not in _list(node.get("encodingFormat"))):
-            if _type(node) == "FileObject" and not _containers(node):
+        for node in sorted(nodes, key=lambda node: RECIPE_FORMAT not in terms.listed(node.get("encodingFormat"))):
+            if terms.kind(node) == "FileObject" and not terms.containers(node):
                 self._top(node, within)
         return self._made()
 
-    def _nodes(self) -> list[Node]:
+    def _nodes(self) -> list[terms.Node]:
         if not isinstance(self.content, dict):
             raise RecipeError("expected an object of JSON-LD", at=self.name)
-        self.content = _plain(self.content)
+        self.content = terms.plain(self.content)
         found = self.content.get("distribution")
-        nodes: list[Node] = [node for node in _list(found) if isinstance(node, dict)]
+        nodes: list[terms.Node] = [node for node in terms.listed(found) if isinstance(node, dict)]
         if not nodes:
             raise RecipeError("it has no distribution: nothing is described that could be had", at=self.name)
         return nodes
 
     # -- containers, and what is in them -------------------------------------------------------------------------------
 
-    def _top(self, node: Node, within: Mapping[str, list[Node]]) -> None:
+    def _top(self, node: terms.Node, within: Mapping[str, list[terms.Node]]) -> None:
         """A FileObject that lies in no other; ``within``: what lies in each, by its id."""
-        formats, inner = _list(node.get("encodingFormat")), within.get(_id(node), [])
+        formats, inner = terms.listed(node.get("encodingFormat")), within.get(terms.identity(node), [])
         if RECIPE_FORMAT in formats:
             self._read_manifest(node)
-            for each in (each for file_set in inner for each in within.get(_id(file_set), [])):
+            for each in (each for file_set in inner for each in within.get(terms.identity(file_set), [])):
                 self._add_told(each)
         elif GIT in formats:
             self._add_repository(node, inner)
         else:
             self._add_file(node, inner)
 
-    def _read_manifest(self, node: Node) -> None:
+    def _read_manifest(self, node: terms.Node) -> None:
         """Raises: RecipeError."""
         head, comma, data = str(node["contentUrl"]).partition(",")
         if not comma or not head.startswith("data:"):
@@ -127,62 +125,70 @@ class _Document:
             raise RecipeError("the recipe in it is not the one whose SHA-256 is given", at=self.name)
         if problems := recipe_check.check_content(content):
             raise RecipeError(f"the recipe in it cannot be used: {problems[0]}", at=self.name)
+        if inside := next(filter(self._is_inside, _hosts(content)), None):
+            raise RecipeError(f"the recipe in it asks {inside}, {HERE}", at=self.name)
         self.manifest = content
         parts = content.get("parts") or ({"all": content} if "routes" in content else {})
         for name, part in parts.items():
             self.parts[name] = {key: part[key] for key in ("summary", "licence", "size", "routes") if key in part}
 
-    def _add_told(self, node: Node) -> None:
+    def _add_told(self, node: terms.Node) -> None:
         """A file of which it is known how it has to be, once its host has listed it."""
-        digest, size = self._digests(node).get("sha256"), _size(node.get("contentSize"))
+        digest, size = self._digests(node).get("sha256"), terms.size_of(node.get("contentSize"))
         if digest and size is not None:
             self.told[str(node.get("contentUrl"))] = size, digest
 
-    def _add_repository(self, node: Node, inner: list[Node]) -> None:
+    def _add_repository(self, node: terms.Node, inner: list[terms.Node]) -> None:
         from medfetch import sources  # as in catalog.load
 
         address = self._absolute(str(node.get("contentUrl")))
         if (reason := self._unreachable(address)) or not inner:
-            self.reasons.append(f"{_title(node)}: {reason or 'nothing of this repository is described'}")
+            self.reasons.append(f"{terms.title(node)}: {reason or 'nothing of this repository is described'}")
             return
         source = HOSTS.get(urlsplit(address).hostname or "", "datalad")
         patterns: list[str] = []
         for each in inner:
-            patterns += map(str, _list(each.get("includes") if _type(each) == "FileSet" else each.get("contentUrl")))
-            if _list(each.get("excludes")):
-                self.reasons.append(f"{_title(each)}: what it excludes comes, too")
+            patterns += map(
+                str, terms.listed(each.get("includes") if terms.kind(each) == "FileSet" else each.get("contentUrl"))
+            )
+            if terms.listed(each.get("excludes")):
+                self.reasons.append(f"{terms.title(each)}: what it excludes comes, too")
         try:
-            locator = sources.get(source).locate(_repository(address))
+            locator = sources.get(source).locate(terms.repository(address))
         except UsageProblem as error:
-            self.reasons.append(f"{_title(node)}: {error.message}")
+            self.reasons.append(f"{terms.title(node)}: {error.message}")
             return
-        wanted = list(dict.fromkeys(form for pattern in patterns for form in _forms(pattern)))
+        wanted = list(dict.fromkeys(form for pattern in patterns for form in terms.forms(pattern)))
         route = {"source": source, **locator, **({"path": wanted} if wanted and "**" not in wanted else {})}
         self._add_part("repository", route)
 
-    def _add_file(self, node: Node, inner: list[Node]) -> None:
+    def _add_file(self, node: terms.Node, inner: list[terms.Node]) -> None:
         address = self._absolute(str(node.get("contentUrl") or ""))
-        path = _path(node, address, packed=bool(inner))
+        path = terms.path_of(node, address, packed=bool(inner))
         file: dict[str, Any] = {"path": path, **self._digests(node)}
-        if (size := _size(node.get("contentSize"))) is not None:
+        if (size := terms.size_of(node.get("contentSize"))) is not None:
             file["size"] = size
         if inner and archives.kind(path):
-            file["unpack"] = {"into": _folder(path, inner)}
+            file["unpack"] = {"into": terms.folder_of(path, inner)}
         elif inner:
-            self.reasons.append(f"{_title(node)}: what is in it is not unpacked: it is no archive that medfetch knows")
+            self.reasons.append(
+                f"{terms.title(node)}: what is in it is not unpacked: it is no archive that medfetch knows"
+            )
         if reason := self._unreachable(address):
-            self.reasons.append(f"{_title(node)}: {reason}")
+            self.reasons.append(f"{terms.title(node)}: {reason}")
             self.by_hand.append(file)
         else:
             self.files.append({**file, "url": address.partition("#")[0]})
 
-    def _digests(self, node: Node) -> dict[str, str]:
+    def _digests(self, node: terms.Node) -> dict[str, str]:
         """Raises: RecipeError for a digest that is none: nothing is left unverified in silence."""
         found = {}
         for name, length in (("sha256", 64), ("md5", 32)):
             if (value := node.get(name)) is not None:
                 if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-fA-F]{{{length}}}", value):
-                    raise RecipeError(f"{_title(node)}: {name} is {str(value)[:80]!r}, no {name.upper()}", at=self.name)
+                    raise RecipeError(
+                        f"{terms.title(node)}: {name} is {str(value)[:80]!r}, no {name.upper()}", at=self.name
+                    )
                 found[name] = value.lower()
         return found
 
@@ -199,15 +205,16 @@ class _Document:
             return f"{address!r} is no address with http:// or https://" if address else "it has no contentUrl"
         if parts.username is not None:
             return f"its address at {parts.hostname} holds a user name"
-        # Whoever wrote a document out there shall not choose what this machine asks in here.
-        if self.url and is_local(parts.hostname) and not is_local(urlsplit(self.url).hostname or ""):
-            return f"{parts.hostname} is on this machine or its network, and the document is not"
-        return None
+        return f"{parts.hostname} is {HERE}" if self._is_inside(parts.hostname) else None
+
+    def _is_inside(self, host: str) -> bool:
+        """Whether a host is in here, and the document out there: who wrote it shall not choose what is asked in here."""
+        return bool(self.url) and is_local(host) and not is_local(urlsplit(self.url or "").hostname or "")
 
     # -- the recipe ----------------------------------------------------------------------------------------------------
 
     def _made(self) -> Recipe:
-        page = _web(self.content.get("url")) or (self.name.removeprefix(names.CROISSANT) if self.url else None)
+        page = terms.web(self.content.get("url")) or (self.name.removeprefix(names.CROISSANT) if self.url else None)
         if self.files:
             self._add_part("files", {"source": "http", "files": self.files})
         if self.by_hand and page:
@@ -244,13 +251,13 @@ class _Document:
     def _described(self) -> dict[str, Any]:
         """What the document says of the dataset, in a recipe's words."""
         found: dict[str, Any] = {}
-        licence = next(iter(_list(self.content.get("license"))), None)
+        licence = next(iter(terms.listed(self.content.get("license"))), None)
         if isinstance(licence, dict):
-            url = _web(licence.get("url"))
+            url = terms.web(licence.get("url"))
             found["licence"] = {"id": str(licence.get("name") or url or "unknown"), **({"url": url} if url else {})}
         elif isinstance(licence, str) and licence:
-            found["licence"] = {"id": licence, **({"url": licence} if _web(licence) else {})}
-        if page := _web(self.content.get("url")):
+            found["licence"] = {"id": licence, **({"url": licence} if terms.web(licence) else {})}
+        if page := terms.web(self.content.get("url")):
             found["homepage"] = page
         if isinstance(self.content.get("description"), str) and self.content["description"].strip():
             found["summary"] = self.content["description"].strip()
@@ -262,99 +269,18 @@ class _Document:
         return f"medfetch knows nothing of its terms: read them where it comes from.{said}"
 
 
-# -- JSON-LD -----------------------------------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    """Terms without their prefixes: ``sc:contentUrl`` and ``https://schema.org/contentUrl`` are ``contentUrl``."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
+def _hosts(value: Any, name: str = "") -> Iterator[str]:
+    """All hosts that are named anywhere in a recipe."""
     if isinstance(value, dict):
-        return {key if key.startswith("@") else _term(key): _plain(each) for key, each in value.items()}
-    return value
-
-
-def _term(key: str) -> str:
-    return re.split(r"[:/#]", key)[-1]
-
-
-def _type(node: Node) -> str:
-    return _term(str(next(iter(_list(node.get("@type"))), "")))
-
-
-def _id(node: Node) -> str:
-    return str(node.get("@id") or node.get("name"))
-
-
-def _title(node: Node) -> str:
-    return str(node.get("name") or node.get("@id") or "a file without a name")[:200]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _containers(node: Node) -> list[str]:
-    """The ids of what a resource is contained in."""
-    found = []
-    for each in _list(node.get("containedIn")):
-        while isinstance(each, dict):
-            each = each.get("@id") or each.get("fileObject") or each.get("fileSet") or ""
-        found.append(str(each))
-    return found
-
-
-def _web(value: Any) -> str | None:
-    return value if isinstance(value, str) and re.match(r"https?://[^\s/]+\S*$", value) else None
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def _path(node: Node, address: str, *, packed: bool) -> str:
-    """Where a file goes: as medfetch wrote it, else the first of its names that looks like a file's."""
-    name, identity = str(node.get("name") or ""), str(node.get("@id") or "")
-    if identity in (f"file/{quote(name)}", f"archive/{quote(name)}"):
-        return name
-    last = names.file_name(urlsplit(address).path)
-    candidates = [each.rpartition("/")[2] for each in (name, last, identity)]
-    found = next((each for each in candidates if re.fullmatch(r"[^/\\]+\.[A-Za-z0-9]{1,8}", each)), "")
-    found = found or (name == identity and names.file_name(name)) or last or names.file_name(name) or "file"
-    if packed and not archives.kind(found):
-        found += next((ENDINGS[each] for each in _list(node.get("encodingFormat")) if each in ENDINGS), "")
-    return found
-
-
-def _folder(path: str, inner: list[Node]) -> str:
-    """The folder that receives an archive's members: a FileSet's name that ends in a slash; else one of the archive's
-    name, for two archives may have members of the same names."""
-    told = [str(each.get("name")) for each in inner if _type(each) == "FileSet" and str(each.get("name")).endswith("/")]
-    if told:
-        return told[0].rstrip("/") or "."
-    ending = next(ending for ending in sorted(archives.KINDS, key=len, reverse=True) if path.lower().endswith(ending))
-    return path[: -len(ending)] or "files"
-
-
-def _size(told: Any) -> int | None:
-    """Bytes, where they are told exactly."""
-    found = re.fullmatch(r"\s*([0-9]{1,18})\s*B?\s*", str(told), re.IGNORECASE) if told is not None else None
-    return int(found[1]) if found else None
-
-
-def _repository(address: str) -> str:
-    """A repository's address as its source reads it: of a page of one of its revisions, that revision."""
-    parts = urlsplit(address)
-    if found := re.fullmatch(r"/(?:datasets/)?([^/]+/[^/]+)/(?:tree|resolve|commit)/([^/]+)/?.*", parts.path):
-        kind = "datasets/" if parts.path.startswith("/datasets/") else ""
-        return f"{parts.scheme}://{parts.netloc}/{kind}{found[1]}@{unquote(found[2])}"
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _forms(pattern: str) -> Iterator[str]:
-    """A glob in the form of shell patterns, whose ``*`` takes slashes, too: ``**/`` may stand for no folder."""
-    yield pattern
-    if pattern.startswith("**/"):
-        yield pattern[3:]
+        for key, each in value.items():
+            yield from _hosts(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _hosts(each, name)
+    elif isinstance(value, str) and name == "host":
+        yield value.partition(":")[0]
+    elif isinstance(value, str) and "://" in value:
+        yield from filter(None, [urlsplit(value).hostname])
 
 
 def is_local(host: str) -> bool:
