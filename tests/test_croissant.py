@@ -269,6 +269,13 @@ def test_what_is_left_to_a_person(run: Run, shelf: Sandbox, home: Path) -> None:
     assert tree(Path(receipt["path"])) == {"table.csv": sha256(TABLE), "b.csv": sha256(b"b")}
 
 
+def test_a_document_can_be_rehearsed(run: Run, home: Path, box: Sandbox) -> None:
+    nodes = (file_object("scans.zip", SCANS), file_set("scans.zip", "**"), manifest(WHOLE), file_set("recipe", "**"))
+    (home / "real.json").write_text(json.dumps(document(*nodes)))
+    receipt = run("get", "croissant:real.json", "--sandbox", "--json").last
+    assert receipt["sandbox"] and receipt["files"] > 2 and box.log == []
+
+
 def test_a_user_name_in_the_address_goes_nowhere(run: Run, box: Sandbox) -> None:
     err = run("get", "croissant:https://me:secret@host/x.json", code=2).err
     assert "holds a user name" in err and "secret" not in err and box.log == []
@@ -356,7 +363,8 @@ def test_what_nobody_may_have_yet_is_told_by_its_recipe(run: Run, home: Path, sh
     assert by_id(content)["file/table.csv"]["sha256"] == sha256(TABLE)
     # Whoever has the document has to agree like everybody.
     (home / "croissant.json").write_text(json.dumps(content))
-    assert "Sign it." in run("get", "croissant:croissant.json", code=3).err
+    told = run("get", "croissant:croissant.json", code=3).err
+    assert "Sign it." in told and "medfetch agree croissant:croissant.json" in told
     run("agree", "croissant:croissant.json", "--step", "sign", "--agreed-on", "2026-01-02", "--as", "Ada Lovelace")
     assert described(run, home, content) == {"table.csv": sha256(TABLE)}
 

@@ -208,7 +208,7 @@ class _Document:
         return f"{parts.hostname} is {HERE}" if self._is_inside(parts.hostname) else None
 
     def _is_inside(self, host: str) -> bool:
-        """Whether a host is in here, and the document out there: who wrote it shall not choose what is asked in here."""
+        """Whether a host is in here, and the document out there, whose author shall not choose what is asked here."""
         return bool(self.url) and is_local(host) and not is_local(urlsplit(self.url or "").hostname or "")
 
     # -- the recipe ----------------------------------------------------------------------------------------------------

@@ -167,13 +167,13 @@ def _here(step: Requirement, recipe: Recipe, settings: Settings, ledger: Sequenc
     opens = (dataset,)
     if step.kind == DOWNLOAD:
         if cache.home(settings.cache, dataset, recipe.version).receipt.exists():
-            return Standing(step, State.PRESENT, opens, f"what is here: medfetch status {dataset}")
+            return Standing(step, State.PRESENT, opens, f"what is here: medfetch status {label(recipe)}")
         return Standing(step, State.MISSING, opens, _ascp() if RECEIVE in step.do else "")
     if step.kind == "link":
         if settings.links:
             return Standing(step, State.PRESENT, opens, "links given")
         return Standing(
-            step, State.MISSING, opens, f"no good links are here: medfetch get {dataset} --links FILE, or -"
+            step, State.MISSING, opens, f"no good links are here: medfetch get {label(recipe)} --links FILE, or -"
         )
     if step.credential:
         try:
@@ -195,9 +195,9 @@ def _here(step: Requirement, recipe: Recipe, settings: Settings, ledger: Sequenc
         until = f", good until {word.expires}" if word.expires else ""
         return Standing(step, State.DECLARED, opens, f"{word.person}, {word.date}{until}")
     if step.kind == "terms":
-        return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {dataset}")
+        return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {label(recipe)}")
     if step.kind == "payment":
-        said = f"not on record here: medfetch agree {dataset} --step {step.name}"
+        said = f"not on record here: medfetch agree {label(recipe)} --step {step.name}"
         return Standing(step, State.MISSING, opens, said)
     return Standing(step, State.UNKNOWN, opens)
 
