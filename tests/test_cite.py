@@ -147,6 +147,8 @@ def test_agencies_are_asked_once(run: Run, box: Sandbox, name: str) -> None:
     assert entries["arxiv-2001.00001"]["eprint"] == "2001.00001"
     asked = len(box.log)
     assert {dict(entry.headers)["Accept"] for entry in box.log} == {citations.CSL_JSON}
+    content = json.loads(run("export", name, "--format", "croissant", "--offline").out)
+    assert content["creator"] == [{"@type": "sc:Person", "name": "Jo Doe"}] and content["datePublished"] == "2015"
     # What was told is kept, in the cache; what nobody could tell is asked again, unless there is no network.
     assert run("cite", name, "--offline").out == ran.out
     assert len(box.log) == asked

@@ -1,13 +1,14 @@
 """A dataset as Croissant 1.1, the metadata of MLCommons for datasets (mlcommons.org/croissant/1.1), in JSON-LD.
 
-What a recipe does not say is left out, also where the specification wants it (creators, dates): nothing is made up.
+Creators and dates are those that an agency has told of the dataset's DOI; what nobody has said is left out, also where
+the specification wants it.
 It must not know the network.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def write(dataset: Dataset, to: Path | None) -> None:
 def document(dataset: Dataset) -> dict[str, Any]:
     """Raises: UsageProblem."""
     recipe = dataset.recipe
+    doi = citations.own_doi(recipe)
+    told = (dataset.known(doi) if doi else None) or {}
     facts = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -62,6 +65,9 @@ def document(dataset: Dataset) -> dict[str, Any]:
         "url": _url(recipe),
         "sameAs": sorted({*_same(recipe)} - {_url(recipe)}),
         "version": recipe.version,
+        "creator": [_creator(each) for each in told.get("author", ())],
+        "publisher": {"@type": "sc:Organization", "name": told["publisher"]} if "publisher" in told else None,
+        "datePublished": _date(told),
         "license": _licence(recipe),
         "citeAs": bibtex.written(citations.items([recipe], dataset.known)).strip(),
         "keywords": [*recipe.modality, *recipe.anatomy, *recipe.tasks],
@@ -82,6 +88,20 @@ def _same(recipe: Recipe) -> Iterator[str]:
     yield from recipe.also
     if doi := citations.own_doi(recipe):
         yield f"https://doi.org/{doi}"
+
+
+def _creator(told: Mapping[str, str]) -> dict[str, str]:
+    """An author, as CSL-JSON tells of them."""
+    if "literal" in told:
+        return {"@type": "sc:Organization", "name": told["literal"]}
+    names = ("given", "dropping-particle", "non-dropping-particle", "family", "suffix")
+    return {"@type": "sc:Person", "name": " ".join(told[name] for name in names if name in told)}
+
+
+def _date(told: Mapping[str, Any]) -> str | None:
+    """A whole date, or a year as schema.org has it (ISO 8601)."""
+    parts = told.get("issued", {}).get("date-parts", [[]])[0]
+    return "-".join(f"{part:02d}" if place else f"{part:04d}" for place, part in enumerate(parts)) or None
 
 
 def _web(citation: str) -> str:
