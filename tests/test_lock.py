@@ -114,6 +114,19 @@ def test_what_is_locked_is_fetched_again_without_its_recipe(
     assert box.stats.requests == asked
 
 
+def test_what_is_locked_can_be_kept_in_archives(run: Run, home: Path, cache: Path, name: str, box: Sandbox) -> None:
+    before = run("get", name, "--json").last
+    run("lock", name)
+    shutil.rmtree(cache)
+    after = run("get", "--locked", "medfetch.lock", "--pack=zip", "--json").last
+    assert (after["tree"], after["files"]) == (before["tree"], before["files"])
+    assert not set(tree(cache / name / "current")) & set(WANTED), "no file is loose"
+    run("verify", name)
+    box.put("https://host/b/three", b"eerht")
+    shutil.rmtree(cache)
+    assert "b/three" in run("get", "--locked", "medfetch.lock", "--pack=zip", code=4).err
+
+
 def test_before_anything_is_fetched_a_lock_pins_what_is_known(run: Run, home: Path, cache: Path, name: str) -> None:
     run("lock", name)
     receipt = run("get", "--locked", "medfetch.lock", "--json").last

@@ -55,7 +55,7 @@ def check(
         raise AccessRequired(
             f"{recipe.id}{': ' + ', '.join(closed) if len(recipe.parts) > 1 else ''} cannot be fetched by program",
             steps=[each.as_dict() for each in to_take],
-            hint=f"{see}what you have got there, medfetch import {recipe.id} FILE… takes in",
+            hint=f"{see}what you have got there, medfetch import {standing.label(recipe)} FILE… takes in",
         )
     untold = {step.name for step in requirements.steps(recipe, silent)} if silent else set()
     # What a person downloads is asked for when the plan is made, and tells of which files.
@@ -94,11 +94,13 @@ def _required(recipe: Recipe, to_take: list[Standing], verdict: Verdict | None =
 def _hint(recipe: Recipe, to_take: list[Standing]) -> str | None:
     if terms := next((each.step for each in to_take if each.step.kind == "terms"), None):
         where = recipe.access.terms or terms.at
-        return f"the terms: {where or 'address unknown'}; medfetch agree {recipe.id} records that you agree"
+        return (
+            f"the terms: {where or 'address unknown'}; medfetch agree {standing.label(recipe)} records that you agree"
+        )
     if other := next(
         (each.step for each in to_take if not each.step.credential and each.step.kind not in ("link", DOWNLOAD)), None
     ):
-        return f"what you have done already, medfetch agree {recipe.id} --step {other.name} records"
+        return f"what you have done already, medfetch agree {standing.label(recipe)} --step {other.name} records"
     return None
 
 

@@ -53,7 +53,7 @@ def check(recipe: Recipe, made: Plan, settings: Settings) -> None:
             for each in steps
             if each.step.kind == requirements.DOWNLOAD
         ],
-        hint=f"get it by hand, then: medfetch import {recipe.id} FILE…",
+        hint=f"get it by hand, then: medfetch import {standing.label(recipe)} FILE…",
     )
 
 
@@ -70,4 +70,4 @@ def or_there(recipe: Recipe, made: Plan) -> str:
         for way in part.routes
         if requirements.by_hand(way)
     ]
-    return f", or get it at {pages[0]} and give it to medfetch import {recipe.id}" if pages else ""
+    return f", or get it at {pages[0]} and give it to medfetch import {standing.label(recipe)}" if pages else ""

@@ -3,6 +3,8 @@
 CACHE/
   CACHEDIR.TAG
   .medfetch/hosts/<host>/            slots and pauses, shared by all processes
+  .medfetch/citations/               who wrote what has a DOI, as its agency has told
+  .medfetch/croissants/              descriptions of datasets, as they were at their addresses
   .medfetch/dois/                    what DOIs stand for, as DataCite has told
   .medfetch/recipes/<dataset>/       recipes that came with data from another machine, by version
   <dataset>/<version>/               the home: whole, verified files …
@@ -123,6 +125,14 @@ def hosts_folder(cache: Path) -> Path:
 
 def dois_folder(cache: Path) -> Path:
     return cache / INNER / "dois"
+
+
+def citations_folder(cache: Path) -> Path:
+    return cache / INNER / "citations"
+
+
+def croissants_folder(cache: Path) -> Path:
+    return cache / INNER / "croissants"
 
 
 def recipes_folder(cache: Path) -> Path:
@@ -432,13 +442,17 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     """Replaces a JSON file in one step; unless it need not be ``durable``, it is on the disk then."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable=durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Likewise a file of text."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # As the umask says, without asking for it: that would change it for a moment, for all threads.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             if durable:
                 os.fsync(file.fileno())

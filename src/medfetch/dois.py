@@ -10,7 +10,7 @@ import threading
 from contextlib import closing, suppress
 from urllib.parse import quote, urlsplit
 
-from medfetch import catalog
+from medfetch import catalog, names
 from medfetch.config import Settings
 from medfetch.errors import CacheError, RecipeError, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.types import Recipe, Traits
@@ -31,11 +31,16 @@ PERSISTENT = "persistentId="
 """What the addresses of pages hold in every installation of Dataverse."""
 
 
-def load(name: str, settings: Settings, sha256: str | None = None) -> Recipe:
-    """As ``catalog.load``, with any DOI, and what came with its recipe from another machine.
+def load(name: str, settings: Settings, sha256: str | None = None, *, refresh: bool = False) -> Recipe:
+    """As ``catalog.load``, with any DOI, what a Croissant describes (asked again with ``refresh``), and what came with
+    its recipe from another machine.
 
-    Raises: also Unreachable and Retryable, where DataCite cannot be asked.
+    Raises: also Unreachable, Retryable and Refused, where DataCite, or the host of a Croissant, cannot be asked.
     """
+    if name.startswith(names.CROISSANT) and sha256 is None:
+        from medfetch import described  # few names are these
+
+        return described.load(name, settings, refresh=refresh)
     try:
         return catalog.load(name, settings.recipes, sha256=sha256, resolve=lambda doi: named(doi, settings))
     except RecipeError:

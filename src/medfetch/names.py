@@ -18,6 +18,8 @@ from medfetch.types import Access, Level, Part, Recipe, Route
 
 MANIFESTS = {".tcia": "tcia", ".csv": "tcia", ".tsv": "tcia", ".s5cmd": "idc", ".txt": "idc", ".json": "gen3"}
 """The source that has what a manifest lists, by the end of the file's name; tables may also be of a Gen3 commons."""
+CROISSANT = "croissant:"
+"""What the names of documents begin with (``croissant``): the rest is a file, or an address with http:// or https://."""
 DOI = re.compile(r"(?:doi:|https?://(?:(?:dx|www)\.)?doi\.org/)(10\.[0-9]{4,9}/\S+)", re.IGNORECASE)
 TCIA_DOI = "10.7937/"
 """What the DOIs of The Cancer Imaging Archive start with; the IDC index holds its collections under them."""
@@ -77,7 +79,7 @@ def from_address(url: str, sha256: str | None) -> Recipe:
             f"the address on {address.hostname} holds a user name", hint="keep user name and password in ~/.netrc"
         )
     plain = address._replace(query="", fragment="").geturl()
-    file: dict[str, Any] = {"path": _file_name(address.path) or str(address.hostname), "url": url}
+    file: dict[str, Any] = {"path": file_name(address.path) or str(address.hostname), "url": url}
     if sha256:
         from medfetch.checksum import parse
 
@@ -145,7 +147,7 @@ def _made_up(source: str, text: str, name: str, locator: Mapping[str, Any]) -> R
     )
 
 
-def _file_name(path: str) -> str:
+def file_name(path: str) -> str:
     """The last component of an address' path as a file name; empty if there is none."""
     name = unquote(path.rstrip("/").rpartition("/")[2])
     name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)

@@ -5,7 +5,7 @@ Whatever comes otherwise gets no final name. It must not know locks, the network
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from medfetch import database, entries
 from medfetch.database import attached
 from medfetch.errors import IntegrityError
 from medfetch.placing import Staged
-from medfetch.types import Assurance, Entry
+from medfetch.types import Assurance, Entry, Group
 
 NAME = "pins.db"
 """In the plan's folder; not the ending of shards."""
@@ -61,6 +61,24 @@ def write(folder: Path, pinned: Iterable[tuple[Entry, Iterable[Pin]]]) -> None:
                 new.execute("INSERT OR REPLACE INTO pin VALUES (?, ?, ?, ?, ?)", row)
             if files:
                 new.execute("INSERT OR REPLACE INTO unit VALUES (?, ?, ?)", (unit, entry.path, files))
+
+
+def told(files: Mapping[str, tuple[int, str]]) -> Callable[[Entry], list[Pin]]:
+    """How a description of a dataset that names files, with size and SHA-256, pins an entry: a file, or a series.
+
+    What is in archives is pinned by their own digests.
+    """
+    folders: dict[str, list[Pin]] = {}
+    for path, (size, sha256) in files.items():
+        folders.setdefault(path.rpartition("/")[0], []).append(Pin(path, size, sha256, published=True))
+
+    def pinned(entry: Entry) -> list[Pin]:
+        if isinstance(entry, Group):
+            return folders.get(entry.path, [])
+        beside = folders.get(entry.path.rpartition("/")[0], []) if not entry.unpack and not entry.dicom else []
+        return [pin for pin in beside if pin.path == entry.path]
+
+    return pinned
 
 
 class Pins:

@@ -75,6 +75,12 @@ def check_recipe(path: Path, known_requirements: Iterable[str], stem: str | None
     return _located(path, document, _recipe_findings(document.data, set(known_requirements), stem))
 
 
+def check_content(content: Any) -> list[str]:
+    """The problems of a recipe that is in no file, and names no shared requirements, each as a sentence."""
+    findings = _recipe_findings(content, set(), None)
+    return [f"{dotted(each.where)}: {each.message}" if each.where else each.message for each in findings]
+
+
 def _located(path: Path, document: Document, findings: Iterable[Finding]) -> list[Problem]:
     """Findings and the YAML's own flaws as problems, in the order of the lines."""
     problems = [Problem(path, *flaw.at, dotted(flaw.where), flaw.message, flaw.hint) for flaw in document.flaws]
@@ -189,7 +195,11 @@ def _file_findings(route: Mapping[str, Any], where: Field, part: str, owners: di
         path = file["path"]
         if reason := unsafe(path):
             yield Finding((*here, "path"), f"the path {path!r} {reason}", RELATIVE)
-        if isinstance(file.get("unpack"), dict) and (reason := unsafe(file["unpack"]["into"])):
+        if (
+            isinstance(file.get("unpack"), dict)
+            and file["unpack"]["into"] != "."
+            and (reason := unsafe(file["unpack"]["into"]))
+        ):
             yield Finding((*here, "unpack", "into"), f"the folder {file['unpack']['into']!r} {reason}", RELATIVE)
         placed = {f"{folder}{each}" for each in _numbered(file)}
         if both := paths & placed:

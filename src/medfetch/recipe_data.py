@@ -1,8 +1,9 @@
-"""A recipe file's content as a Recipe. It must not know where recipes are, nor say what is wrong with one."""
+"""A recipe file's content as a Recipe, and back. It must not know where recipes are, nor say what is wrong with one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from medfetch import archives, names
@@ -106,3 +107,51 @@ def _requirements(
         after = tuple(data.get("after", ()))
         ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))
     return tuple(ordered.values())
+
+
+# -- and back ----------------------------------------------------------------------------------------------------------
+
+
+def content(recipe: Recipe, parts: Iterable[Part]) -> dict[str, Any]:
+    """What ``built`` makes some parts of a recipe of: a file's content that needs no other file. What is about the
+    recipe itself is left out: evidence, and what is unknown."""
+    access, own = recipe.access, ("modality", "anatomy", "tasks", "also")
+    return _there({
+        "id": recipe.id, "name": recipe.name, "summary": recipe.summary, "version": recipe.version,
+        **{name: list(getattr(recipe, name)) for name in own}, "subjects": recipe.subjects,
+        "licence": recipe.licence and dict(recipe.licence), "cite": list(recipe.citations),
+        "homepage": recipe.homepage,
+        "access": _there({
+            "level": access.level.value, "requires": [_step(step) for step in access.requires],
+            "terms": access.terms, "note": access.note,
+        }),
+        "parts": {part.name: _part_content(part) for part in parts},
+    })  # fmt: skip
+
+
+def _part_content(part: Part) -> dict[str, Any]:
+    told = _there({
+        "summary": part.summary, "licence": part.licence and dict(part.licence), "size": part.size,
+        "unpacked": part.unpacked, "routes": [_route_content(route) for route in part.routes],
+    })  # fmt: skip
+    return told if part.default else {**told, "default": False}
+
+
+def _route_content(route: Route) -> dict[str, Any]:
+    unpack = [
+        _there({"path": each.path, "into": each.into if each.into != "" else ".", "volumes": each.volumes})
+        for each in route.unpack
+    ]
+    more = {"requires": [_step(step) for step in route.requires], "unpack": unpack, "into": route.into}
+    return {"source": route.source, **route.locator, **_there({**more, "third_party": route.third_party})}
+
+
+def _step(step: Requirement) -> dict[str, Any]:
+    return _there({name: value for name, value in asdict(step).items() if name != "after"}) | (
+        {"after": list(step.after)} if step.after else {}
+    )
+
+
+def _there(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is empty."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {}, False)}

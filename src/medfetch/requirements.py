@@ -67,6 +67,11 @@ def of_all_ways(recipe: Recipe, parts: Iterable[Part]) -> list[Requirement]:
     return list({step.name: step for step in (*steps(recipe, ways), *alone)}.values())
 
 
+def label(recipe: Recipe) -> str:
+    """What a person calls it: the id, or for want of a recipe what was typed."""
+    return recipe.name if recipe.name == recipe.origin else recipe.id
+
+
 def terms_at(recipe: Recipe, step: Requirement) -> str | None:
     """Where the terms stand that a step is about; what a route alone wants has its own."""
     of_routes = {each.name for part in recipe.parts for way in part.routes for each in way.requires}
@@ -121,10 +126,10 @@ def _download(recipe: Recipe, part: Part, route: Route) -> tuple[str, str | None
     asked = f" --part {part.name}" if not part.default or (len(recipe.parts) > 1 and not files) else ""
     if recipe.access.level == Level.CLOSED and not files:
         note = recipe.access.note or "Nobody is known to be let in."
-        return f"It is closed. {note} What you have already, medfetch import {recipe.id}{asked} FILE… takes in", (
+        return f"It is closed. {note} What you have already, medfetch import {label(recipe)}{asked} FILE… takes in", (
             route.locator.get("at")
         )
-    then = f"then give medfetch the files: medfetch import {recipe.id}{asked} FILE…"
+    then = f"then give medfetch the files: medfetch import {label(recipe)}{asked} FILE…"
     if route.source == "manual":
         return f"Download {what} in a browser; {then}", route.locator.get("at")
     package = route.locator["package"]

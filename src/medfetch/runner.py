@@ -24,6 +24,7 @@ from medfetch import (
     folders,
     fulfilling,
     layers,
+    pins,
     planning,
     presence,
     receipt,
@@ -38,6 +39,7 @@ from medfetch.errors import DiskFull, RecipeError, Refused, Retryable, Unreachab
 from medfetch.hosts import Hosts
 from medfetch.ledger import Ledger
 from medfetch.net.stack import ApiNet
+from medfetch.pins import Pin
 from medfetch.planning import Plan, word
 from medfetch.progress import Display, Event, human
 from medfetch.reconciling import reconcile
@@ -119,6 +121,9 @@ def make_plan(
     cache.prepare(home, readers)
     unread: list[RemoteFile] = []
     entries = _entries(routes, wish, settings, display, unknown, unread)
+    pinned: list[tuple[Entry, list[Pin]]] = []
+    if recipe.files:
+        entries = _noting(entries, recipe, pinned)
     try:
         # A host is asked once, however many tasks begin together.
         with readers.only(), presence.turn(home.plans / f"{name}.lease", display, "makes the plan"):
@@ -128,11 +133,23 @@ def make_plan(
                 home, name, entries, wish.selection,
                 header=lambda: _header(recipe, wish, {part: [*routes[part], *closed[part]] for part in routes}),
                 make_way=lambda: _retire(found, display), hint=lambda: _whole_only(unread),
+                beside=lambda folder: pins.write(folder, pinned) if pinned else None,
             )  # fmt: skip
     except RecipeError as error:
         raise RecipeError(error.message, at=recipe.origin, hint=error.hint) from error
     finally:
         cache.remove_if_empty(home)
+
+
+def _noting(
+    entries: Iterator[tuple[str, Entry]], recipe: Recipe, noted: list[tuple[Entry, list[Pin]]]
+) -> Iterator[tuple[str, Entry]]:  # fmt: skip
+    """The entries; what the recipe tells of the files that they are is noted."""
+    told = pins.told(recipe.files)
+    for part, entry in entries:
+        if found := told(entry):
+            noted.append((entry, found))
+        yield part, entry
 
 
 def _whole_only(unread: list[RemoteFile]) -> str | None:

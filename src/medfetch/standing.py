@@ -34,6 +34,7 @@ class State(StrEnum):
 
 DONE = (State.MET, State.DECLARED, State.PRESENT)
 SURE = list(State)
+label = requirements.label
 NO_LOGIN = (Door.NO_LOGIN, Door.WRONG_LOGIN)
 NOT_YET = (Door.NOT_APPROVED, Door.RULES, Door.PENDING)
 
@@ -122,11 +123,6 @@ def _merged(one: Standing, other: Standing) -> Standing:
     return replace(kept, opens=(*one.opens, *other.opens), said=said)
 
 
-def label(recipe: Recipe) -> str:
-    """What a person calls it: the id, or for want of a recipe what was typed."""
-    return recipe.name if recipe.name == recipe.origin else recipe.id
-
-
 def note(recipe: Recipe) -> str:
     """What no step of a recipe tells (``Prospect.note``)."""
     if recipe.name == recipe.origin:
@@ -136,7 +132,7 @@ def note(recipe: Recipe) -> str:
         notes.append("what has to be done is not established")
     if not any(part.routes for part in recipe.parts):
         where = f": {recipe.homepage}" if recipe.homepage else ""
-        notes.append(f"no program can fetch it{where}; medfetch import {recipe.id} takes in what you have")
+        notes.append(f"no program can fetch it{where}; medfetch import {label(recipe)} takes in what you have")
     return "; ".join(notes)
 
 
@@ -171,13 +167,13 @@ def _here(step: Requirement, recipe: Recipe, settings: Settings, ledger: Sequenc
     opens = (dataset,)
     if step.kind == DOWNLOAD:
         if cache.home(settings.cache, dataset, recipe.version).receipt.exists():
-            return Standing(step, State.PRESENT, opens, f"what is here: medfetch status {dataset}")
+            return Standing(step, State.PRESENT, opens, f"what is here: medfetch status {label(recipe)}")
         return Standing(step, State.MISSING, opens, _ascp() if RECEIVE in step.do else "")
     if step.kind == "link":
         if settings.links:
             return Standing(step, State.PRESENT, opens, "links given")
         return Standing(
-            step, State.MISSING, opens, f"no good links are here: medfetch get {dataset} --links FILE, or -"
+            step, State.MISSING, opens, f"no good links are here: medfetch get {label(recipe)} --links FILE, or -"
         )
     if step.credential:
         try:
@@ -199,9 +195,9 @@ def _here(step: Requirement, recipe: Recipe, settings: Settings, ledger: Sequenc
         until = f", good until {word.expires}" if word.expires else ""
         return Standing(step, State.DECLARED, opens, f"{word.person}, {word.date}{until}")
     if step.kind == "terms":
-        return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {dataset}")
+        return Standing(step, State.MISSING, opens, f"not on record here: medfetch agree {label(recipe)}")
     if step.kind == "payment":
-        said = f"not on record here: medfetch agree {dataset} --step {step.name}"
+        said = f"not on record here: medfetch agree {label(recipe)} --step {step.name}"
         return Standing(step, State.MISSING, opens, said)
     return Standing(step, State.UNKNOWN, opens)
 
@@ -255,12 +251,12 @@ def to_declare(recipe: Recipe, names: Iterable[str]) -> list[Requirement]:
         if known[name].kind == DOWNLOAD:
             raise UsageProblem(
                 f"{name!r} is taken when its files are here: nobody's word stands for that",
-                hint=f"medfetch import {recipe.id} FILE…",
+                hint=f"medfetch import {label(recipe)} FILE…",
             )
         if known[name].kind == "link":
             raise UsageProblem(
                 f"{name!r} is taken when the links are given: nobody's word stands for that",
-                hint=f"medfetch get {recipe.id} --links FILE",
+                hint=f"medfetch get {label(recipe)} --links FILE",
             )
     parts = [recipe.parts, *((part,) for part in recipe.parts)]
     first = {step.name: step for some in parts for step in requirements.steps(recipe, some)}.values()

@@ -149,6 +149,8 @@ class Recipe:
     """Bytes of the default parts, as published."""
     evidence: tuple[Mapping[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
+    files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Size in bytes and SHA-256, by path, of files that the description of a dataset tells of by name."""
     digest: str = ""
     """SHA-256 of the recipe's content: a plan made from another content is stale."""
     origin: str = ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from medfetch import database, dois, exports, formats, layers, planning, receipt, rehearsal, runner, standing
+from medfetch import citations, database, dois, exports, formats, layers, planning, receipt, rehearsal, runner, standing
 from medfetch.cli.common import Session, facets, with_session
 from medfetch.config import Settings
-from medfetch.errors import UsageProblem
+from medfetch.errors import AccessRequired, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.formats import Dataset
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
@@ -57,7 +58,8 @@ def command(
 
 
 def _dataset(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -> Dataset:
-    """What there is to tell of a dataset: by what is whole in the cache, else by the plan of what is wanted.
+    """What there is to tell of a dataset: by what is whole in the cache, else by the plan of what is wanted, else by
+    its recipe alone.
 
     Raises: UsageProblem, CacheError, DiskFull.
     """
@@ -68,5 +70,13 @@ def _dataset(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -
         with database.untouched(home.root):
             plans = tuple(made for made in planning.all_of(home) if receipt.of_plan(made))
     if not plans:
-        plans = (runner.make_plan(recipe, wish, settings, display),)
-    return Dataset(recipe, plans, tuple(filter(None, map(receipt.of_plan, plans))))
+        try:
+            plans = (runner.make_plan(recipe, wish, settings, display),)
+        except (AccessRequired, Refused, Retryable, Unreachable) as error:
+            if wish.selection != Selection():
+                raise
+            text = f"{standing.label(recipe)}: told by its recipe alone: {error.message}"
+            display.say("note", {"reason": error.message}, text)
+            recipe = replace(recipe, parts=tuple(runner.chosen_parts(recipe, wish)))
+    receipts = tuple(filter(None, map(receipt.of_plan, plans)))
+    return Dataset(recipe, plans, receipts, settings, lambda doi: citations.kept(doi, settings))

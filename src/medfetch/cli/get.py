@@ -218,6 +218,8 @@ def _tell(session: Session, recipe: Recipe, wish: Wish, receipt: dict[str, Any],
         receipt,
         f"{standing.label(recipe)}: complete, {counted(receipt['files'], 'file')}, {human(receipt['bytes'])} ({kinds})",
     )
+    for each in recipe.unknown if recipe.name == recipe.origin else ():
+        session.note(f"not had: {each}")
     others = [part.name for part in recipe.parts if part.name not in receipt["parts"]]
     if others and not wish.parts:
         session.note(f"not fetched: {', '.join(others)} (--part NAME)")

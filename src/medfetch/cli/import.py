@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from medfetch import catalog, manual, requirements, standing
+from medfetch import dois, manual, requirements, standing
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.errors import Incomplete
 from medfetch.manual import Taken
@@ -37,7 +37,7 @@ def command(
     wish = replace(wish, archives="as-is" if no_unpack else "keep" if keep_archives else "unpack")
     display = session.display()
     with session.reaching() as settings:
-        recipe = catalog.load(name, settings.recipes)
+        recipe = dois.load(name, settings)
         taken = manual.take_in(recipe, wish, paths, settings, display)
     for kind in ("bad", "half", "surplus"):
         _tell(session, kind, taken)

@@ -22,8 +22,8 @@ def wanted(
 
     Raises: UsageProblem, RecipeError, MedfetchError where the sandbox cannot have one.
     """
-    found = [(dois.load(name, settings, sha256), wish) for name in names]
-    found += [(dois.load(name, settings), own) for name, own in in_lists(files, wish)]
+    found = [(dois.load(name, settings, sha256, refresh=wish.refresh), wish) for name in names]
+    found += [(dois.load(name, settings, refresh=own.refresh), own) for name, own in in_lists(files, wish)]
     if not found:
         raise NOTHING
     return [(rehearsal.stage(recipe, settings).recipe, own) for recipe, own in found]

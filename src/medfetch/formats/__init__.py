@@ -1,6 +1,6 @@
 """A dataset as other programs read of it: what ``medfetch export --format`` writes, a module for each format.
 
-It must not know the network or the sources.
+It must not know the network.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from medfetch import cache
+from medfetch import cache, citations
 from medfetch.cache import Home
+from medfetch.config import Settings
 from medfetch.errors import MedfetchError
 from medfetch.ledger import Ledger, Placed
 from medfetch.planning import Plan
 from medfetch.types import Recipe
 
 FORMATS = {
+    "croissant": "medfetch.formats.croissant:write",
     "ro-crate": "medfetch.formats.ro_crate:write",
     "sha256sums": "medfetch.formats.sha256sums:write",
 }
@@ -34,9 +36,13 @@ class Dataset:
 
     recipe: Recipe
     plans: tuple[Plan, ...]
-    """All of one home; what was planned is streamed by ``Plan.entries``."""
+    """All of one home; what was planned is streamed by ``Plan.entries``. None where only the recipe tells of it."""
     receipts: tuple[dict[str, Any], ...]
     """Of those plans of which all is there."""
+    settings: Settings | None = None
+    """Which tell what addresses replace those of hosts on this machine, and nowhere else."""
+    known: citations.Known = lambda doi: None
+    """What is known of a DOI."""
 
     @property
     def home(self) -> Home:

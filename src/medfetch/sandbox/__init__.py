@@ -20,7 +20,7 @@ from medfetch.errors import UsageProblem
 from medfetch.sandbox import examples
 from medfetch.sandbox.box import Box
 from medfetch.sandbox.content import Content
-from medfetch.sandbox.datacite import DataCite
+from medfetch.sandbox.datacite import DataCite, Doi
 from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.dicom import SMALLEST
 from medfetch.sandbox.dropbox import Dropbox
@@ -253,6 +253,11 @@ class Sandbox:
     def datacite(self) -> DataCite:
         """Where DOIs lead."""
         return self._hosts.datacite
+
+    @property
+    def doi(self) -> Doi:
+        """Who wrote what has a DOI: ``describe``."""
+        return self._hosts.doi
 
     @property
     def log(self) -> list[Entry]:

@@ -1,13 +1,16 @@
-"""DataCite: where DOIs lead.
+"""DataCite: where DOIs lead; and doi.org: who wrote what has one.
 
-It must not know sockets. Protocol: what its interface tells of a DOI (api.datacite.org/dois). The words of refusals
-are assumed.
+It must not know sockets. Protocol: what its interface tells of a DOI (api.datacite.org/dois), and CSL-JSON for whoever
+asks doi.org for it (citation.crosscite.org/docs.html; there a redirect leads to the agency). The words of refusals are
+assumed.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from medfetch.sandbox.common import refused
-from medfetch.sandbox.messages import Answer, Request, as_json
+from medfetch.sandbox.messages import Answer, Request, as_json, text
 
 
 class DataCite:
@@ -27,3 +30,24 @@ class DataCite:
         told = {"doi": doi, "url": address, "publisher": publisher, "titles": [{"title": "Sandbox"}]}
         client = {"client": {"data": {"id": "sandbox.client", "type": "clients"}}}
         return as_json({"data": {"id": doi, "type": "dois", "attributes": told, "relationships": client}})
+
+
+class Doi:
+    """Who wrote what has a DOI."""
+
+    KIND = "application/vnd.citationstyles.csl+json"
+
+    def __init__(self) -> None:
+        self._items: dict[str, dict[str, Any]] = {}
+
+    def describe(self, doi: str, **item: Any) -> None:
+        """``item``: what an agency says of it, in CSL-JSON."""
+        self._items[doi.casefold()] = item
+
+    def answer(self, request: Request, path: str) -> Answer:
+        item = self._items.get(path.casefold())
+        if item is None:
+            return text("DOI Not Found\n", 404)
+        if self.KIND not in (request.header("accept") or ""):
+            return text("Not Acceptable\n", 406)
+        return as_json({"DOI": path, **item})

@@ -18,11 +18,12 @@ It must not know sockets.
     /zenodo/api/records, /mendeley           Zenodo, Mendeley Data
     /figshare/{v2,files}, /osf/{v2,v1}       figshare and the OSF; also …/storage, where their redirects lead
     /dataverse/<host>/api, /datacite/dois    installations of Dataverse, likewise; DataCite
+    /doi/<doi>                               doi.org, for whoever asks who wrote what
     /box/<host>, /dropbox, /gdrive           links that people share; also where they lead
     /onedrive                                OneDrive's interface and its tokens
     /webdav/<host>/<path>                    clouds that speak WebDAV
     /loris/<host>/api, /xnat/<host>/data     servers of LORIS and of XNAT
-    /http/<host>/<path>                      any other host; git repositories, too
+    /http/<host>/<path>                      any other host; git repositories, too; and those above by their own names
     /__faults   POST one fault or a list, DELETE all      /__files  POST {"address": …, "size": … or "text": …}
     /__log      GET the recent requests, without secrets  /__carts  POST {"name": [SeriesInstanceUID, …]}
     /__stats    GET the counts                            /__recipes POST one, to have what it wants (``rehearsal``)
@@ -57,7 +58,7 @@ from medfetch.sandbox import (
 )
 from medfetch.sandbox.archive import opened
 from medfetch.sandbox.content import Content
-from medfetch.sandbox.datacite import DataCite
+from medfetch.sandbox.datacite import DataCite, Doi
 from medfetch.sandbox.dataverse import Dataverse
 from medfetch.sandbox.faults import Fault, Faults
 from medfetch.sandbox.figshare import Figshare
@@ -87,7 +88,7 @@ ENDPOINTS = {
     "openneuro": "openneuro", "openneuro_s3": "s3",
     "physionet": "physionet", "physionet_s3": "s3", "hf": "hf",
     "zenodo": "zenodo", "figshare": "figshare/v2", "figshare_files": "figshare", "mendeley": "mendeley",
-    "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite",
+    "osf": "osf/v2", "osf_files": "osf/v1", "dataverse": "dataverse", "datacite": "datacite", "doi": "doi",
     "box": "box", "dropbox": "dropbox", "dropbox_files": "dropbox", "gdrive": "gdrive", "gdrive_files": "gdrive",
     "onedrive": "onedrive", "onedrive_token": "onedrive", "webdav": "webdav", "ftp": "ftp", "torrent": "http",
 }  # fmt: skip
@@ -120,6 +121,20 @@ COMMONS = "sandbox.example"
 """The commons of Gen3 whose key a rehearsal has."""
 
 
+OWN_NAMES = {
+    "api.figshare.com": "figshare", "data.mendeley.com": "mendeley", "dl.dropboxusercontent.com": "dropbox",
+    "files.osf.io": "osf", "github.com": "github/site", "huggingface.co": "hf",
+    "media.githubusercontent.com": "github", "ndownloader.figshare.com": "figshare", "openneuro.org": "openneuro",
+    "physionet.org": "physionet", "raw.githubusercontent.com": "github/raw", "s3.amazonaws.com": "s3",
+    "storage.googleapis.com": "google-storage", "zenodo.org": "zenodo", "*.s3.amazonaws.com": "s3/{bucket}",
+}  # fmt: skip
+"""What answers for hosts that are asked by their own names, as somebody does who has an address from there."""
+
+
+def _is(name: str, host: str) -> bool:
+    return name == host or (host.startswith("*") and name.endswith(host[1:]))
+
+
 class Hosts:
     def __init__(
         self, cap: int | None, faults: Faults, record: Callable[[], Record], replaced: tuple[str, ...] = ()
@@ -145,6 +160,7 @@ class Hosts:
         self.osf = Osf()
         self.dataverse = Dataverse()
         self.datacite = DataCite()
+        self.doi = Doi()
         self.git = Git(self.shelf)
         self.loris = loris.Loris()
         self.xnat = xnat.Xnat()
@@ -181,6 +197,7 @@ class Hosts:
             "osf": self.osf.answer,
             "dataverse": self.dataverse.answer,
             "datacite": self.datacite.answer,
+            "doi": self.doi.answer,
             "box": self.box.answer,
             "dropbox": self.dropbox.answer,
             "gdrive": self.drive.answer,
@@ -188,7 +205,7 @@ class Hosts:
             "webdav": self.clouds.answer,
             "api": lambda request, path: self.kaggle.answer(request, f"api/{path}"),
             "ftp": lambda request, path: web.ftp(self.shelf, request, path),
-            "http": lambda request, path: self.git.answer(request, path) or web.answer(self.shelf, request, path),
+            "http": self._any_host,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -199,6 +216,15 @@ class Hosts:
             return self._answers[first](request, rest)
         except ValueError as error:
             return text(f"{error}\n", 400)
+
+    def _any_host(self, request: Request, path: str) -> Answer:
+        """Any host, by its own name."""
+        found = self.git.answer(request, path) or web.answer(self.shelf, request, path)
+        name, _, rest = path.partition("/")
+        if found.status == 404 and (own := next((own for host, own in OWN_NAMES.items() if _is(name, host)), None)):
+            first, _, folder = own.format(bucket=name.partition(".")[0]).partition("/")
+            return self._answers[first](request, f"{folder}/{rest}".lstrip("/"))
+        return found
 
     def control(self, request: Request) -> Answer | None:
         if not request.path.startswith("/__"):
