@@ -17,7 +17,7 @@ from urllib.parse import quote
 from medfetch import cache, names
 from medfetch.addresses import ARXIV
 from medfetch.config import Settings
-from medfetch.errors import CacheError, MedfetchError, Refused, Retryable
+from medfetch.errors import CacheError, Refused, Retryable, Unreachable
 from medfetch.types import Access, Level, Recipe, Traits
 
 TRAITS = Traits(endpoints={"doi": "https://doi.org"})
@@ -76,7 +76,7 @@ def asked(doi: str, settings: Settings, say: Callable[[str], None]) -> Item | No
         return found
     try:
         item = _asked(doi, settings)
-    except MedfetchError as error:
+    except (Refused, Retryable, Unreachable) as error:
         say(f"{doi}: {error.message}; only what the recipe says is known of it")
         return None
     # Whoever may only read the cache asks again.
