@@ -58,6 +58,10 @@ lint: .venv/developed
 docs: .venv/developed
 	$(BIN)/python scripts/command_reference.py > docs/cli.md
 	$(BIN)/python scripts/dataset_table.py > docs/datasets.md
+	$(BIN)/python scripts/error_reference.py > docs/errors.md
+	$(BIN)/python scripts/recipe_reference.py > docs/recipe-reference.md
+	$(BIN)/python scripts/source_reference.py > docs/source-reference.md
+	$(BIN)/python scripts/man_pages.py man
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
