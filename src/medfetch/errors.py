@@ -24,7 +24,7 @@ from typing import Any
 
 
 class MedfetchError(Exception):
-    """The root: a message for a person, and where possible a hint that says what to do next."""
+    """Anything that went wrong: a message for a person, and where possible a hint that says what to do next."""
 
     exit_code = 1
     kind = "failed"
