@@ -1,7 +1,7 @@
 """The documentation site (``make site``): README.md, CHANGELOG.md, CONTRIBUTING.md and the pages here, by Sphinx.
 
-All of the repository is its source folder, so that a page's links are the same at a forge and on the site. Nothing comes
-from another host, neither when it is built nor when it is read.
+All of the repository is its source folder, so that a page's links are the same at a forge and on the site. Nothing
+comes from another host, neither when it is built nor when it is read.
 """
 
 import medfetch

@@ -1,6 +1,6 @@
-"""Writes the man pages, one for each verb, one of all and one of the errors, into the folder that is named (``make docs``).
+"""Writes the man pages, one for each verb, one of all and one of the errors, into the folder named (``make docs``).
 
-click-man, which makes pages of click's commands, sees no verbs that are imported when they are used, and dates its pages.
+click-man, which makes pages of click's commands, sees no verbs that are imported when they are used, and dates them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _verb(verb: str, commands: list[tuple[str, click.Command]]) -> Iterator[str]
     else:
         yield ".SH COMMANDS\n"
         for name, command in commands:
-            own = [option for option in command_reference.options(command) if option.name not in command_reference.common()]
+            own = [
+                option for option in command_reference.options(command) if option.name not in command_reference.common()
+            ]
             yield f".SS {_escaped(name)}\n" + "\n".join([*_paragraphs(command.help or ""), *_options(own)]) + "\n"
         yield _section("OPTIONS OF ALL OF THEM", *_options(command_reference.common().values()))
     yield _see_also("medfetch")

@@ -11,8 +11,8 @@ Schema = Mapping[str, Any]
 HEAD = """\
 # The fields of a recipe
 
-Written by `make docs` from `src/medfetch/recipe.schema.json`, by which `medfetch recipe check` judges. What the fields are
-for, and how a recipe is written, is in [how to write a recipe](recipes.md).
+Written by `make docs` from `src/medfetch/recipe.schema.json`, by which `medfetch recipe check` judges. What the
+fields are for, and how a recipe is written, is in [how to write a recipe](recipes.md).
 
 Fields that have to be there are **bold**. No object has other fields than those that are named.
 """

@@ -13,8 +13,8 @@ from medfetch.types import Traits
 HEAD = """\
 # The sources
 
-Written by `make docs` from what the sources say of themselves. `medfetch sources` shows the same, with the packages that
-third-party ones come from and the endpoints as they are set on this machine.
+Written by `make docs` from what the sources say of themselves. `medfetch sources` shows the same, with the packages
+that third-party ones come from and the endpoints as they are set on this machine.
 
 What a recipe says of a route is in [the recipe reference](recipe-reference.md), and with more words in [how to write a
 recipe](recipes.md#what-a-route-needs); where log-ins are looked for, in [credentials](credentials.md); how a source is

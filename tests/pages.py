@@ -15,7 +15,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*
 RUN = ("", "bash", "python")
 """Languages of blocks that are run; a session's own commands have none."""
 SHOWN = ("text", "yaml", "toml", "json", "{toctree}")
-BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 FILE = re.compile(r"# (?P<name>[\w.-]+\.\w+)\n(?P<content>.*)", re.DOTALL)
 BETWEEN = "\x1e"
 """What the script prints before each block."""

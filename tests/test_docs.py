@@ -76,7 +76,9 @@ def test_man_pages_are_what_the_commands_say() -> None:
 @pytest.mark.skipif(not shutil.which("groff"), reason="needs groff: apt-get install groff")
 def test_man_pages_are_good_roff() -> None:
     pages = sorted(map(str, (ROOT / "man").glob("*/*")))
-    done = subprocess.run(["groff", "-K", "utf-8", "-man", "-ww", "-T", "utf8", "-P-cbou", *pages], capture_output=True, text=True)
+    done = subprocess.run(
+        ["groff", "-K", "utf-8", "-man", "-ww", "-T", "utf8", "-P-cbou", *pages], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("SYNOPSIS") == len(VERBS) + 1
     if shutil.which("mandoc"):
@@ -102,8 +104,12 @@ def test_errors_elsewhere_have_a_kind_that_is_told_of() -> None:
 
 def test_every_page_has_its_place_on_the_site() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    places = re.findall(r"^(/?[\w-]+)$", "".join(re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)), re.MULTILINE)
-    pages = {f"docs/{path.stem}" for path in ROOT.glob("docs/*.md")} - {"docs/index"} | {path.stem for path in ROOT.glob("*.md")}
+    places = re.findall(
+        r"^(/?[\w-]+)$", "".join(re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)), re.MULTILINE
+    )
+    pages = {f"docs/{path.stem}" for path in ROOT.glob("docs/*.md")} - {"docs/index"} | {
+        path.stem for path in ROOT.glob("*.md")
+    }
     named = [place.removeprefix("/") if place.startswith("/") else f"docs/{place}" for place in places]
     assert sorted(named) == sorted(pages), "put it into a list of docs/index.md"
 
