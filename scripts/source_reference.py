@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from medfetch import known_sources, sources
+from medfetch import known_sources, requirements, sources
 from medfetch.config import Settings
 from medfetch.known_sources import Known
 from medfetch.types import Traits
@@ -35,8 +35,10 @@ def page() -> str:
 
 def _row(each: Known) -> str:
     traits = _traits(each)
-    resumes = "yes" if traits.ranges else "no"
-    return f"| [`{each.name}`](#{each.name}) | {each.summary} | {traits.connections} | {resumes} |\n"
+    told = f"{traits.connections} | {'yes' if traits.ranges else 'no'}"
+    if each.name in requirements.BY_HAND:
+        told = "by a person | "
+    return f"| [`{each.name}`](#{each.name}) | {each.summary} | {told} |\n"
 
 
 def _section(each: Known) -> Iterator[str]:
