@@ -28,6 +28,10 @@ WHOLE = ("docs/quickstart.md",)
 """Pages that show sizes, for which instances are as large as they are in earnest."""
 HOST = "data.midrc.org"
 SCANS = zipped(**{"scan.nii": b"n" * 500})
+FROM_OTHERS = """medfetch get -r datasets.yaml
+there=$(medfetch path lidc-idri)
+cp -r "$there" /data/copy
+cp "$there/.medfetch/receipt.json" ."""
 OTHER_MACHINE = "export MEDFETCH_CACHE=/data/other MEDFETCH_OFFLINE=1"
 REPLACED: dict[str, list[tuple[str, str]]] = {
     "README.md": [
@@ -40,6 +44,11 @@ REPLACED: dict[str, list[tuple[str, str]]] = {
     ],
     "docs/air-gapped.md": [
         ("medfetch get lidc-idri --from", f"{OTHER_MACHINE}\nmedfetch get lidc-idri --from")
+    ],
+    "docs/reproduce.md": [
+        ("medfetch lock --upgrade", "cp medfetch.lock old.lock\nmedfetch lock --upgrade"),
+        ("medfetch verify --receipt receipt.json   ", f"{FROM_OTHERS}\nmedfetch verify --receipt receipt.json   "),
+        ("lidc-idri --to crate", "lidc-idri --select subject=LIDC-IDRI-0001 --to crate"),
     ],
     "docs/credentials.md": [("medfetch login kaggle ", "medfetch login kaggle < token ")],
 }  # fmt: skip
@@ -78,6 +87,11 @@ def _credentials(home: Path, box: Sandbox) -> dict[str, str]:
     return {}
 
 
+def _reproduce(home: Path, box: Sandbox) -> dict[str, str]:
+    (home / "datasets.yaml").write_text("- {name: lidc-idri, select: {subject: LIDC-IDRI-0001}}\n")
+    return {}
+
+
 def _contributing(home: Path, box: Sandbox) -> dict[str, str]:
     """A recipe that somebody has written."""
     folder = home / "recipes" / "http"
@@ -106,6 +120,7 @@ PREPARED: dict[str, Callable[[Path, Sandbox], dict[str, str]]] = {
     "CONTRIBUTING.md": _contributing,
     "docs/credentials.md": _credentials,
     "docs/import.md": _downloads,
+    "docs/reproduce.md": _reproduce,
     "docs/sources.md": _source,
 }
 """What a page takes for granted in the folder where its commands are run; returns further environment."""
