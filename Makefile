@@ -5,6 +5,7 @@
 # make rehearsal: every recipe, all parts, against the embedded stand-in for the hosts, as a table
 # make cluster: all tests of job arrays and Dask, on a real Slurm of four nodes on this machine, as root
 # make soak: mixed datasets against a host full of faults for MINUTES=30; make kills: KILLS=200 over mixed datasets
+# make docs: the pages and man pages that come from the code; make site: the documentation as a site, in build/site
 # make hosts: two hosts on one cache without locks, HOSTS=50 times
 # All make an environment in .venv first; Python 3.11 or later and pip are all they need.
 
@@ -18,7 +19,7 @@ MINUTES ?= 30
 KILLS ?= 200
 HOSTS ?= 50
 
-.PHONY: demo test test-long rehearsal bench bench-tasks cluster soak kills hosts lint docs clean
+.PHONY: demo test test-long rehearsal bench bench-tasks cluster soak kills hosts lint docs site clean
 
 demo: .venv/installed
 	@PATH="$(BIN):$$PATH" bash scripts/demo
@@ -58,6 +59,13 @@ lint: .venv/developed
 docs: .venv/developed
 	$(BIN)/python scripts/command_reference.py > docs/cli.md
 	$(BIN)/python scripts/dataset_table.py > docs/datasets.md
+	$(BIN)/python scripts/error_reference.py > docs/errors.md
+	$(BIN)/python scripts/recipe_reference.py > docs/recipe-reference.md
+	$(BIN)/python scripts/source_reference.py > docs/source-reference.md
+	$(BIN)/python scripts/man_pages.py man
+
+site: .venv/documented
+	$(BIN)/sphinx-build -q -E -W --keep-going -c docs -d build/doctrees . build/site
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -79,3 +87,8 @@ clean:
 	@echo "installing medfetch and the tools of its developers into .venv …"
 	@$(BIN)/pip install -qq --editable . --group dev
 	@touch $@ .venv/installed
+
+.venv/documented: pyproject.toml | .venv/installed
+	@echo "installing what makes the site into .venv …"
+	@$(BIN)/pip install -qq --group docs
+	@touch $@

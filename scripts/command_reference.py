@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -81,20 +81,21 @@ def options(command: click.Command) -> list[click.Option]:
     return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
 
 
+def common() -> dict[str | None, click.Option]:
+    """Options that mean the same everywhere, by name: gc takes nothing else."""
+    return {option.name: option for option in options(dict(commands())["medfetch gc"])}
+
+
 def reference() -> str:
-    found = list(commands())
-    # gc takes nothing but what all commands take that have to do with the cache.
-    common = options(dict(found)["medfetch gc"])
-    names = {option.name for option in common}
-    pieces = [HEAD, "\n## Options that mean the same everywhere\n\n", _table(common)]
-    for name, command in found:
-        pieces.append(f"\n## {name}\n\n```\n{_usage(name, command)}\n```\n\n{_prose(command)}\n")
-        if own := [option for option in options(command) if option.name not in names]:
+    pieces = [HEAD, "\n## Options that mean the same everywhere\n\n", _table(common().values())]
+    for name, command in commands():
+        pieces.append(f"\n## {name}\n\n```text\n{usage(name, command)}\n```\n\n{_prose(command)}\n")
+        if own := [option for option in options(command) if option.name not in common()]:
             pieces += ["\n", _table(own)]
     return "".join([*pieces, EXIT_CODES])
 
 
-def _usage(name: str, command: click.Command) -> str:
+def usage(name: str, command: click.Command) -> str:
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     return " ".join([name, "[OPTIONS]", *map(_argument, arguments)])
 
@@ -110,12 +111,12 @@ def _prose(command: click.Command) -> str:
     return " ".join((command.help or "").split())
 
 
-def _table(found: list[click.Option]) -> str:
-    rows = [f"| `{_spelling(option)}` | {option.help} |" for option in found]
+def _table(found: Iterable[click.Option]) -> str:
+    rows = [f"| `{spelling(option)}` | {option.help} |" for option in found]
     return "\n".join(["| option | |", "| --- | --- |", *rows, ""])
 
 
-def _spelling(option: click.Option) -> str:
+def spelling(option: click.Option) -> str:
     value = "" if option.is_flag or option.count else f" {option.metavar or option.type.name.split()[0].upper()}"
     return ", ".join(option.opts) + value
 

@@ -171,6 +171,7 @@ def test_errors_are_json_too(run: Run) -> None:
         {
             "event": "failed",
             "error": "UsageProblem",
+            "kind": "usage",
             "message": "lidc-idri has no part 'slides'",
             "hint": "its parts: images, nodules, qin-lungct-seg, annotations",
             "exit": 2,

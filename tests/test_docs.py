@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
 
-from medfetch import catalog, outlook, sources
+from medfetch import catalog, known_sources, outlook, sources
 from medfetch.cli import VERBS
 from medfetch.config import Settings
+from medfetch.errors import MedfetchError
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "cache" / "README.md"])
@@ -23,13 +27,25 @@ def _script(name: str) -> ModuleType:
     path = ROOT / "scripts" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # there, the others find it
     spec.loader.exec_module(module)
     return module
 
 
 REFERENCE = _script("command_reference")
 TABLE = _script("dataset_table")
+ERRORS = _script("error_reference")
+RECIPES = _script("recipe_reference")
+SOURCES = _script("source_reference")
+MAN = _script("man_pages")
+WRITTEN = {
+    "cli": REFERENCE.reference,
+    "datasets": TABLE.page,
+    "errors": ERRORS.page,
+    "recipe-reference": RECIPES.page,
+    "source-reference": SOURCES.page,
+}
+"""Pages that ``make docs`` writes."""
 COMMANDS: list[tuple[str, click.Command]] = list(REFERENCE.commands())
 
 
@@ -44,14 +60,58 @@ def test_every_verb_is_summed_up() -> None:
     assert {name.split()[1] for name, _ in COMMANDS} == set(VERBS)
 
 
-def test_the_page_of_commands_is_what_the_commands_say() -> None:
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert page == REFERENCE.reference(), "run: make docs"
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_page_from_the_code_is_what_the_code_says(name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    assert page == WRITTEN[name](), "run: make docs"
 
 
-def test_the_page_of_datasets_is_what_the_recipes_say() -> None:
-    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
-    assert page == TABLE.page(), "run: make docs"
+def test_man_pages_are_what_the_commands_say() -> None:
+    folder = ROOT / "man"
+    found = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.glob("*/*")}
+    assert found == MAN.pages(), "run: make docs"
+    assert {f"man1/medfetch-{verb}.1" for verb in VERBS} < set(found)
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="needs groff: apt-get install groff")
+def test_man_pages_are_good_roff() -> None:
+    pages = sorted(map(str, (ROOT / "man").glob("*/*")))
+    done = subprocess.run(
+        ["groff", "-K", "utf-8", "-man", "-ww", "-T", "utf8", "-P-cbou", *pages], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("SYNOPSIS") == len(VERBS) + 1
+    if shutil.which("mandoc"):
+        # A date would be another with each making.
+        lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], capture_output=True, text=True)
+        assert [line for line in lint.stdout.splitlines() if "missing date" not in line] == []
+
+
+def test_each_kind_of_error_is_one_class_and_has_a_heading() -> None:
+    kinds = [each.kind for each in ERRORS.kinds()]
+    assert len(set(kinds)) == len(kinds)
+    assert set(kinds) == set(ERRORS.TOLD) <= _headings(ROOT / "docs" / "errors.md")
+
+
+def test_errors_elsewhere_have_a_kind_that_is_told_of() -> None:
+    list(known_sources.known(Settings(ROOT)))  # imports all sources
+    pending = [MedfetchError]
+    while pending:
+        each = pending.pop()
+        pending += each.__subclasses__()
+        assert each.kind in ERRORS.TOLD, each
+
+
+def test_every_page_has_its_place_on_the_site() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    places = re.findall(
+        r"^(/?[\w-]+)$", "".join(re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)), re.MULTILINE
+    )
+    pages = {f"docs/{path.stem}" for path in ROOT.glob("docs/*.md")} - {"docs/index"} | {
+        path.stem for path in ROOT.glob("*.md")
+    }
+    named = [place.removeprefix("/") if place.startswith("/") else f"docs/{place}" for place in places]
+    assert sorted(named) == sorted(pages), "put it into a list of docs/index.md"
 
 
 def test_the_page_of_datasets_has_a_row_for_each_recipe() -> None:

@@ -14,7 +14,8 @@ MedfetchError                1  some files could not be had; the same command go
 ├── Incomplete               1  the run ended with files missing
 └── Stopped            130/143/75  a signal; state is saved
 
-This module imports nothing of medfetch.
+Each class also has the name under which docs/errors.md tells of it; subclasses elsewhere have that of their base. This
+module imports nothing of medfetch.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from typing import Any
 
 
 class MedfetchError(Exception):
-    """The root: a message for a person, and where possible a hint that says what to do next."""
+    """Anything that went wrong: a message for a person, and where possible a hint that says what to do next."""
 
     exit_code = 1
+    kind = "failed"
+    """What stands in brackets behind the message: its heading in docs/errors.md. Scripts hold on to it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -33,15 +36,23 @@ class MedfetchError(Exception):
         self.hint = hint
 
     def as_json(self) -> dict[str, Any]:
-        return {"error": type(self).__name__, "message": self.message, "hint": self.hint, "exit": self.exit_code}
+        return {
+            "error": type(self).__name__, "kind": self.kind, "message": self.message, "hint": self.hint,
+            "exit": self.exit_code,
+        }  # fmt: skip
 
 
 class UsageProblem(MedfetchError):
+    """The command line, a setting or an argument is wrong."""
+
     exit_code = 2
+    kind = "usage"
 
 
 class RecipeError(UsageProblem):
     """A recipe or manifest that cannot be used; ``at`` is ``file:line:column`` as far as known."""
+
+    kind = "recipe"
 
     def __init__(self, message: str, *, at: str | None = None, hint: str | None = None) -> None:
         super().__init__(f"{at}: {message}" if at else message, hint=hint)
@@ -52,6 +63,7 @@ class AccessRequired(MedfetchError):
     """Steps that only a person can take are still open; ``steps`` lists them as plain dicts."""
 
     exit_code = 3
+    kind = "access-required"
 
     def __init__(self, message: str, *, steps: list[dict[str, Any]], hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -62,19 +74,30 @@ class AccessRequired(MedfetchError):
 
 
 class IntegrityError(MedfetchError):
+    """Bytes that do not match their checksum or size, or are not what they are called."""
+
     exit_code = 4
+    kind = "integrity"
 
 
 class DiskFull(MedfetchError):
+    """Not enough space on the disk, or in a quota; nothing is lost."""
+
     exit_code = 5
+    kind = "disk-full"
 
 
 class Unreachable(MedfetchError):
+    """No host of any route answered."""
+
     exit_code = 6
+    kind = "unreachable"
 
 
 class Refused(MedfetchError):
     """A permanent no from a host."""
+
+    kind = "refused"
 
     def __init__(self, message: str, *, status: int | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -83,6 +106,8 @@ class Refused(MedfetchError):
 
 class Retryable(MedfetchError):
     """Trying again may help; ``after`` is the host's own wish in seconds, ``reached`` whether it answered at all."""
+
+    kind = "retryable"
 
     def __init__(self, message: str, *, after: float | None = None, reached: bool = True) -> None:
         super().__init__(message)
@@ -95,11 +120,15 @@ class NotHere(MedfetchError, FileNotFoundError):
 
 
 class CacheError(MedfetchError):
-    pass
+    """The cache cannot be used: not writable, of another version, held by another process."""
+
+    kind = "cache"
 
 
 class Incomplete(MedfetchError):
     """A run ended with files missing; ``failures`` holds the first of them, ``worst`` decides the exit code."""
+
+    kind = "incomplete"
 
     def __init__(
         self, message: str, *, failures: list[dict[str, Any]], exit_code: int = 1, hint: str | None = None
@@ -115,6 +144,7 @@ class Incomplete(MedfetchError):
 class Stopped(MedfetchError):
     """A signal asked the run to stop; everything complete is kept."""
 
+    kind = "stopped"
     PARKED = 75
     """The exit code of a run that has time to end what is nearly here: EX_TEMPFAIL of sysexits.h."""
 

@@ -66,6 +66,8 @@ def group() -> None:
     Exit codes: 0 all there and verified · 1 some files could not be had · 2 wrong command line or recipe ·
     3 a requirement is not met · 4 bytes do not match their checksum · 5 disk full · 6 no host reached ·
     130 interrupted, 143 terminated (state is saved: the same command goes on).
+
+    The word in brackets behind an error is its heading in docs/errors.md, and in man medfetch-errors.
     """
 
 

@@ -115,7 +115,7 @@ def tell(error: MedfetchError, as_json: bool) -> None:
     """An error for a person, on standard error; with ``as_json`` for a script, too."""
     if as_json:
         click.echo(json.dumps({"event": "failed", **error.as_json()}, ensure_ascii=False))
-    click.echo(f"medfetch: {error.message}", err=True)
+    click.echo(f"medfetch: {error.message} ({error.kind})", err=True)
     if isinstance(error, AccessRequired):
         for number, step in enumerate(error.steps, 1):
             click.echo(f"  {number}. {step['do']}\n     where: {step['at']}\n     usual wait: {step['wait']}", err=True)
