@@ -1,7 +1,7 @@
 """How a run went: bytes, files, failures and retries by time, kept after its end. It must not know what was fetched.
 
-A run notes its sums every second. When there are ``ROWS`` of them, every other one is dropped, and from then on they are
-noted half as often: so a run of a week has as many rows as one of ten minutes, and none is written for each file.
+A run notes its sums every second. When there are ``ROWS`` of them, every other one is dropped, and from then on they
+are noted half as often: so a run of a week has as many rows as one of ten minutes, and none is written for each file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from medfetch import cache

@@ -152,7 +152,7 @@ def _add_part(found: Survey, routes: list[Route]) -> bool:
         if isinstance(source, sources.Counts):
             found.add_alike(source.count(route.locator))
         else:
-            found.add(source.resolve(route.locator, cast(sources.Net, _Nobody()), Selection()))
+            found.add(source.resolve(route.locator, NOBODY, Selection()))
         if found.number > before:
             found.told_by.add(route.source)
             return True
@@ -174,3 +174,6 @@ class _Nobody:
 
     def __getattr__(self, name: str) -> Any:
         raise Unreachable(f"a host would have to be asked ({name})")
+
+
+NOBODY = cast(sources.Net, _Nobody())

@@ -46,17 +46,20 @@ def of(name: str, version: str | None, runs: Sequence[Past], bars: int) -> Chart
     for run in runs:
         _fill(run, [each for stretch in stretches for each in stretch])
     rows = list(_rows(stretches, "%H:%M:%S" if step < 60 else "%H:%M"))
-    by = f"time, {_span(step)} a bar"
+    by = f"local time, {_span(step)} a bar"
 
     def panel(title: str, unit: str, of_bin: Callable[[_Bin], float]) -> Bars:
-        return Bars(title, by, unit, tuple((told, each and of_bin(each)) for told, each in rows), over_time=True)
+        return Bars(
+            title, by, unit, tuple((told, of_bin(each) if each else None) for told, each in rows), over_time=True
+        )
 
     panels = [panel("Rate", RATE, lambda each: max(0.0, each.size) / (each.end - each.begin))]
     if any(run.rows[-1][3] for run in runs):
         panels.append(panel("Failures", "files", lambda each: each.failed))
     if any(run.rows[-1][4] for run in runs):
         panels.append(panel("Attempts that were repeated", "retries", lambda each: each.retried))
-    size, files, failed, retried = (sum(run.rows[-1][at] for run in runs) for at in range(1, 5))
+    ends = [run.rows[-1][1:] for run in runs]
+    size, files, failed, retried = (sum(each) for each in zip(*ends, strict=True))
     fetched = [value(max(0, size), BYTES), counted(files, "file")] if len(runs) == 1 else [counted(len(runs), "run")]
     repeated = "1 attempt repeated" if retried == 1 else f"{retried:,} attempts repeated"
     summary = ", ".join([*fetched, f"{_span(worked)} at work", counted(failed, "failure"), repeated])

@@ -12,11 +12,12 @@ from medfetch.charts import Bars, Chart, described, scale, value
 from medfetch.errors import CacheError, UsageProblem
 
 KINDS = (".svg", ".png")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#5b6b73", "axes.labelcolor": "#33434b", "axes.titlelocation": "left", "axes.titlesize": 10.5,
-    "axes.titleweight": "bold", "axes.labelsize": 9, "figure.facecolor": "white", "font.family": "DejaVu Sans",
+    "axes.titleweight": "bold", "axes.labelsize": 9, "figure.facecolor": "white",
     "font.size": 9, "grid.color": "#dde4e7", "savefig.facecolor": "white",
     "svg.fonttype": "none",  # text stays text, which keeps the file small and can be searched
+    "text.parse_math": False,  # a dollar is a dollar
     "svg.hashsalt": "medfetch", "text.color": "#16252c", "xtick.color": "#33434b", "ytick.color": "#33434b",
 }  # fmt: skip
 COLOURS = {"bytes": "#0072B2", "bytes/s": "#0072B2", "series": "#009E73", "files": "#009E73", "subjects": "#CC79A7"}
@@ -27,6 +28,8 @@ WIDTH, BAR, AROUND, UPRIGHT = 11.0, 0.26, 1.0, 2.6
 LONGEST = 28
 """Characters of a row's name."""
 TICKS = 6
+SHEET = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 1.5}
+"""Behind what is written over bars."""
 
 
 def write(chart: Chart, path: Path) -> None:
@@ -91,6 +94,17 @@ def _draw(figure: Any, chart: Chart, rows: list[list[Bars]], heights: list[float
                 _over_time(axes, panel)
             else:
                 _bars(axes, panel, max(len(each.rows) for each in panels))
+    _fix(figure)
+
+
+def _fix(figure: Any) -> None:
+    """Where everything is, rounded: the solver's last digits, of which identifiers are made, differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for line in figure.subfigs:
+        line.bbox_relative.set_points(line.bbox_relative.get_points().round(4))
+    for axes in figure.axes:
+        axes.set_position([round(number, 4) for number in axes.get_position().bounds])
 
 
 def _bars(axes: Any, panel: Bars, room: int) -> None:
@@ -121,7 +135,7 @@ def _over_time(axes: Any, panel: Bars) -> None:
         if number is None:
             axes.axvline(place, color="#5b6b73", linestyle=(0, (4, 3)), linewidth=1)
             top = {"xy": (place, 0.97), "xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-            axes.annotate(name, **top, xytext=(4, 0), va="top", ha="left", size=8.5, rotation=90)
+            axes.annotate(name, **top, xytext=(4, 0), va="top", ha="left", size=8.5, rotation=90, bbox=SHEET)
     axes.set_xlim(-0.7, len(panel.rows) - 0.3)
     axes.set_ylim(0, (largest / divisor or 1) * 1.1)
     axes.set(title=panel.title, xlabel=panel.by, ylabel=unit)

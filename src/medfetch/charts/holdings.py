@@ -107,11 +107,11 @@ def _bytes(title: str, by: str, counts: Mapping[str, Count]) -> Bars:
 
 def _bars(title: str, by: str, unit: str, values: Mapping[str, int], *, rest: bool = True) -> Bars:
     """Largest first; ``rest``: the sum of those for which there is no room means something."""
-    rows: list[tuple[str, float | None]] = sorted(values.items(), key=lambda item: (-item[1], item[0]))  # type: ignore[assignment]
+    largest = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    rows: list[tuple[str, float | None]] = [*largest]
     if len(rows) > ROWS:
-        others = rows[ROWS - 1 :]
-        rows = rows[: ROWS - 1]
-        rows.append((f"{len(others):,} others", sum(size or 0 for _, size in others) if rest else None))
+        others = largest[ROWS - 1 :]
+        rows[ROWS - 1 :] = [(f"{len(others):,} others", sum(size for _, size in others) if rest else None)]
     return Bars(title, by, unit, tuple(rows))
 
 

@@ -37,14 +37,14 @@ def command(session: Session, html: Path | None, serve: bool, port: int | None, 
     elif html:
         _write(session, recipes, html.expanduser())
     elif session.json:
-        session.out(content.of(recipes, _holdings(recipes))[0], "")
+        session.out(content.of(recipes, holdings_of(recipes))[0], "")
     else:
         raise UsageProblem("a page, or a server?", hint="medfetch catalog --html DIR, or --serve")
 
 
 def _write(session: Session, recipes: list[Recipe], folder: Path) -> None:
     try:
-        path = page.write(content.of(recipes, _holdings(recipes))[0], folder)
+        path = page.write(content.of(recipes, holdings_of(recipes))[0], folder)
     except OSError as error:
         raise CacheError(f"{folder} cannot be written to: {error.strerror}") from error
     size = path.stat().st_size
@@ -57,7 +57,7 @@ def _serve(session: Session, recipes: list[Recipe], port: int, check: bool) -> N
 
     with session.reaching() as settings:
         verdicts = _ask(session, settings, recipes) if check else None
-        holds = _holdings(recipes)
+        holds = holdings_of(recipes)
         with (
             Server(port, lambda: page.render(_with_state(recipes, holds, settings, verdicts))) as server,
             suppress(Stopped),
@@ -77,7 +77,7 @@ def _ask(session: Session, settings: Settings, recipes: list[Recipe]) -> dict[st
     return doors.ask_all(staged, settings, session.note)
 
 
-def _holdings(recipes: list[Recipe]) -> dict[str, Chart]:
+def holdings_of(recipes: list[Recipe]) -> dict[str, Chart]:
     """What there is of each dataset, where that is known without asking a host."""
     from medfetch import runner, survey
     from medfetch.charts import holdings

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from medfetch import charts
 from medfetch.charts import Chart, terminal
-from medfetch.cli.common import Session
+from medfetch.cli.common import Function, Session
 from medfetch.errors import UsageProblem
 
 TERMINAL = Path("-")
@@ -26,12 +26,12 @@ def _file(ctx: click.Context, parameter: click.Parameter, value: Path | None) ->
 
     if value.suffix.lower() not in KINDS:
         # With "--plot NAME" click takes the name for a file.
-        hint = f"{' or '.join(f'--plot=FILE{kind}' for kind in KINDS)}; --plot alone, which draws in the terminal, comes last"
+        hint = f"{' or '.join(f'--plot=FILE{kind}' for kind in KINDS)}; --plot alone, for the terminal, comes last"
         raise click.BadParameter(f"{str(value)!r} is no picture's name. {hint}", ctx, parameter)
     return value.expanduser()
 
 
-def option(told: str) -> Any:
+def option(told: str) -> Callable[[Function], Function]:
     """--plot, with which a verb is given ``plot``: None, TERMINAL or a file."""
     return click.option(
         "--plot", type=click.Path(path_type=Path), is_flag=False, flag_value=str(TERMINAL), metavar="[=FILE]",

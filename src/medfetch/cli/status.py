@@ -61,14 +61,19 @@ def command(session: Session, names: tuple[str, ...], plot: Path | None) -> None
         content["lapsed"] = [{"step": each.step, "expires": each.expires} for each in over]
         session.out({"dataset": name, **content}, "\n".join(lines))
         if plot:
-            _plot(session, name, home, recipe, plots.of_several(plot, name, len(found) > 1))
+            _plot(session, name, home, recipe, plot, several=len(found) > 1)
 
 
-def _plot(session: Session, name: str, home: Home, recipe: Recipe | None, plot: Path) -> None:
+def _plot(session: Session, name: str, home: Home, recipe: Recipe | None, plot: Path, *, several: bool) -> None:
     version = recipe.version if recipe else home.root.name
-    chart = course.of(name, version, journal.read(home), IN_TERMINAL if plot == plots.TERMINAL else IN_PICTURE)
-    hint = "a get that is at work, or was, writes one"
-    plots.show(session, plot, name, chart, UsageProblem(f"{name}: no journal of a run is kept", hint=hint))
+    bars = IN_TERMINAL if plot == plots.TERMINAL else IN_PICTURE
+    chart = course.of(name, version, journal.read(home), bars)
+    nothing = f"{name}: no journal of a run is kept"
+    if several and chart is None:
+        session.note(nothing)
+        return
+    file = plots.of_several(plot, name, several)
+    plots.show(session, file, name, chart, UsageProblem(nothing, hint="medfetch get writes one"))
 
 
 def _line(run: dict[str, Any]) -> str:
