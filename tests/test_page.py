@@ -23,6 +23,7 @@ from running import PATIENCE, Run
 
 import medfetch
 from medfetch import agreements, catalog, page, requirements, sources, standing
+from medfetch.cli.catalog import holdings_of
 from medfetch.config import Settings
 from medfetch.page import content
 from medfetch.page.server import Server
@@ -134,7 +135,7 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, home: Path) -> None:
 
 
 def test_as_json_it_prints_what_the_page_shows(run: Run) -> None:
-    assert run("catalog", "--json").lines == [content.of(RECIPES)[0]]
+    assert run("catalog", "--json").lines == [json.loads(json.dumps(content.of(RECIPES, holdings_of(RECIPES))[0]))]
 
 
 @dataclass

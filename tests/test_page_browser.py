@@ -22,6 +22,7 @@ from test_page import serving
 
 import medfetch
 from medfetch import catalog, page, recipe_search, standing
+from medfetch.cli.catalog import holdings_of
 from medfetch.config import Settings
 from medfetch.page import content
 
@@ -33,7 +34,13 @@ pytestmark = [
 RECIPES = catalog.search()
 CHOSEN = ["mimic-cxr-jpg", "lidc-idri", "drive", "kits19"]
 SELECTED = "&".join(f"id={name}" for name in CHOSEN)
-VIEWS = ["#/?access=open&access=application", "#/mimic-cxr-jpg", f"#compare?{SELECTED}", f"#selection?{SELECTED}"]
+VIEWS = [
+    "#/?access=open&access=application",
+    "#/mimic-cxr-jpg",
+    "#/lidc-idri",
+    f"#compare?{SELECTED}",
+    f"#selection?{SELECTED}",
+]
 TOLD = """(names) => names.map((ids) => {
   const {steps} = overview(ids.map((id) => DATASETS.get(id)));
   return steps.map(({step, state, said, opens}) => ({name: STEPS[step].name, state, said, opens}));
@@ -52,7 +59,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page.write(content.of(RECIPES)[0], tmp_path_factory.mktemp("site"))
+    holds = holdings_of([catalog.load(name) for name in CHOSEN])
+    return page.write(content.of(RECIPES, holds)[0], tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
@@ -310,6 +318,17 @@ def test_nothing_holds_the_keyboard(shown: Page) -> None:
         assert len(reached) >= focusable.count(), address
 
 
+def test_what_there_is_is_shown_as_numbers_with_bars(shown: Page) -> None:
+    go(shown, "#/lidc-idri")
+    panel = shown.get_by_role("region", name="What there is").get_by_role("table", name="Series by modality")
+    rows = panel.get_by_role("row").filter(has=shown.get_by_role("rowheader"))
+    assert [row.inner_text().split() for row in rows.all()] == [["CT", "1,018"], ["DX", "237"], ["CR", "53"]]
+    widths = [row.locator("rect").evaluate("(rect) => rect.getBoundingClientRect().width") for row in rows.all()]
+    assert [width / widths[0] for width in widths] == pytest.approx([1, 237 / 1018, 53 / 1018], abs=0.01)
+    go(shown, "#/drive")
+    expect(shown.get_by_role("region", name="What there is")).to_contain_text("medfetch plan drive --plot")
+
+
 def test_printed_it_is_the_text_alone_and_on_white(context: BrowserContext, shown: Page) -> None:
     shown.emulate_media(media="print", color_scheme="dark")
     go(shown, f"#selection?{SELECTED}")
@@ -342,7 +361,7 @@ def test_it_is_accessible_by_the_rules_of_axe(
     # Of few datasets, for axe looks at each element of the list, and they are all alike.
     some = [catalog.load(name) for name in (*CHOSEN, "uk-biobank", "bigbrain")]
     shown = context.new_page()
-    shown.goto(page.write(content.of(some)[0], tmp_path).as_uri())
+    shown.goto(page.write(content.of(some, holdings_of(some))[0], tmp_path).as_uri())
     shown.emulate_media(color_scheme=colours)
     shown.set_viewport_size({"width": width, "height": 800})
     for address in VIEWS:

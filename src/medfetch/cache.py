@@ -13,6 +13,7 @@ CACHE/
       receipt.json
       get.lease                      who works here alone, or enters just now
       tasks/                         who is at work, one file a run
+      journal/                       how runs went, one file a run
       plans/<plan>/plan.json, 00000.sqlite, 00000.lease, 00000.ended
       partial/                       bytes on their way
       packed.json, piles/            of a home that is kept in archives: how, and what waits for its archive
@@ -90,6 +91,10 @@ class Home:
     @property
     def tasks(self) -> Path:
         return self.inner / "tasks"
+
+    @property
+    def journal(self) -> Path:
+        return self.inner / "journal"
 
     @property
     def cache(self) -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 
 from medfetch import cache, leases
 from medfetch.cache import Home
+from medfetch.journal import Journal
 from medfetch.progress import Display, Event, counted
 
 POLL = 0.5
@@ -165,17 +166,27 @@ class Presence:
     """This run, as others see it; hears what its workers tell."""
 
     lease: leases.Lease
+    journal: Journal
     files: int = 0
     bytes: int = 0
+    failed: int = 0
+    retried: int = 0
     _told: float = field(default_factory=time.monotonic)
     _before: int = 0
 
     def hear(self, event: Event) -> None:
         self.files += event.files
         self.bytes += event.bytes
+        self.failed += event.kind == "failed"
+        self.retried += event.kind == "retry"
+
+    def note(self, *, last: bool = False) -> None:
+        """Into the journal, how far it is."""
+        self.journal.note(self.bytes, self.files, self.failed, self.retried, last=last)
 
     def look(self, shards: list[int]) -> None:
         """Reports now and then, with the shards that are in work."""
+        self.note()
         if (elapsed := time.monotonic() - self._told) >= NEWS_EVERY:
             rate = max(0, round((self.bytes - self._before) / elapsed))
             self._told, self._before = time.monotonic(), self.bytes
@@ -189,9 +200,11 @@ def announced(home: Home, plan: str, task: str | None, job: str | None) -> Itera
     with cache.disk_errors(path):
         lease = leases.take(path, plan=plan, task=task, job=job, since=time.time(), files=0, bytes=0)
     assert lease is not None, "nobody else has that name"
+    me = Presence(lease, Journal(home, plan=plan, task=task, job=job))
     try:
-        yield Presence(lease)
+        yield me
     finally:
+        me.note(last=True)
         lease.release()
 
 

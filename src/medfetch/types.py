@@ -6,7 +6,7 @@ This module imports nothing of medfetch; everything else may import it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -331,6 +331,18 @@ class Verdict:
     """For a person: what the answer means, and what to do about it."""
     at: str | None = None
     """Where it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """All series of one subject that have the same modality."""
+
+    subject: str | None
+    modality: str | None
+    files: int
+    """Of all of them, as far as it is known how many they have."""
+    sizes: Sequence[int | None]
+    """Bytes of each of them, None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

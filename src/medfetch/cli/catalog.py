@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from medfetch import catalog, page
+from medfetch.charts import Chart
 from medfetch.cli.common import Session, with_session
 from medfetch.config import Settings
-from medfetch.errors import CacheError, Stopped, UsageProblem
+from medfetch.errors import CacheError, MedfetchError, Stopped, UsageProblem
 from medfetch.page import content
 from medfetch.types import Recipe, Verdict
 
@@ -36,14 +37,14 @@ def command(session: Session, html: Path | None, serve: bool, port: int | None, 
     elif html:
         _write(session, recipes, html.expanduser())
     elif session.json:
-        session.out(content.of(recipes)[0], "")
+        session.out(content.of(recipes, holdings_of(recipes))[0], "")
     else:
         raise UsageProblem("a page, or a server?", hint="medfetch catalog --html DIR, or --serve")
 
 
 def _write(session: Session, recipes: list[Recipe], folder: Path) -> None:
     try:
-        path = page.write(content.of(recipes)[0], folder)
+        path = page.write(content.of(recipes, holdings_of(recipes))[0], folder)
     except OSError as error:
         raise CacheError(f"{folder} cannot be written to: {error.strerror}") from error
     size = path.stat().st_size
@@ -56,7 +57,11 @@ def _serve(session: Session, recipes: list[Recipe], port: int, check: bool) -> N
 
     with session.reaching() as settings:
         verdicts = _ask(session, settings, recipes) if check else None
-        with Server(port, lambda: page.render(_with_state(recipes, settings, verdicts))) as server, suppress(Stopped):
+        holds = holdings_of(recipes)
+        with (
+            Server(port, lambda: page.render(_with_state(recipes, holds, settings, verdicts))) as server,
+            suppress(Stopped),
+        ):
             session.out({"address": server.address}, server.address)
             session.note("Ctrl-C ends it; whoever has this address sees what is on this machine, but no secret")
             server.serve_forever()
@@ -72,8 +77,23 @@ def _ask(session: Session, settings: Settings, recipes: list[Recipe]) -> dict[st
     return doors.ask_all(staged, settings, session.note)
 
 
-def _with_state(recipes: list[Recipe], settings: Settings, verdicts: dict[str, Verdict] | None) -> dict[str, Any]:
+def holdings_of(recipes: list[Recipe]) -> dict[str, Chart]:
+    """What there is of each dataset, where that is known without asking a host."""
+    from medfetch import runner, survey
+    from medfetch.charts import holdings
+
+    found, index = {}, runner.index_version()
+    for recipe in recipes:
+        with suppress(MedfetchError):  # get, plan and recipe check say what is wrong with a route
+            if chart := holdings.of(recipe, survey.of_recipe(recipe), index):
+                found[recipe.id] = chart
+    return found
+
+
+def _with_state(
+    recipes: list[Recipe], holds: dict[str, Chart], settings: Settings, verdicts: dict[str, Verdict] | None
+) -> dict[str, Any]:
     from medfetch.page import machine
 
-    shown, steps = content.of(recipes)
+    shown, steps = content.of(recipes, holds)
     return {**shown, "machine": machine.look(recipes, steps, settings, verdicts)}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from medfetch import cache, dois, requirements
-from medfetch.cli import completion
+from medfetch.cli import completion, plots
 from medfetch.cli.common import Session, with_session
+from medfetch.errors import UsageProblem
 from medfetch.progress import human
 from medfetch.types import Part, Recipe, Route
 
@@ -20,11 +22,15 @@ WIDE = 100
 
 @click.command("info")
 @click.argument("name", shell_complete=completion.names)
+@plots.option("Instead: series by modality, files by kind, sizes, subjects.")
 @with_session
-def command(session: Session, name: str) -> None:
+def command(session: Session, name: str, plot: Path | None) -> None:
     """Show one dataset: what it is, size, licence, parts, requirements, and where each fact was read."""
     settings = session.resting
     recipe = dois.load(name, settings)
+    if plot:
+        _plot(session, recipe, plot)
+        return
     home, below = cache.home(settings.cache, recipe.id, recipe.version), False
     if settings.cache_layers and not cache.is_there(home):
         from medfetch import layers  # it brings databases, which nobody else need wait for
@@ -36,6 +42,19 @@ def command(session: Session, name: str) -> None:
     if here:
         text.append(f"here: {here}" + (" (a layer, which is only read)" if below else ""))
     session.out({**_content(recipe), "here": here}, "\n".join(text))
+
+
+def _plot(session: Session, recipe: Recipe, plot: Path) -> None:
+    # With them come the sources, and the index.
+    from medfetch import runner, survey
+    from medfetch.charts import holdings
+
+    chart = holdings.of(recipe, survey.of_recipe(recipe), runner.index_version())
+    nothing = UsageProblem(
+        f"{recipe.id}: neither its files nor its size are known here",
+        hint=f"medfetch plan {recipe.id} --plot asks its host",
+    )
+    plots.show(session, plot, recipe.id, chart, nothing)
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:

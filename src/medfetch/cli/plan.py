@@ -8,11 +8,12 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import admission, cache, runner, standing
-from medfetch.cli import completion, links
+from medfetch import admission, cache, runner, standing, survey
+from medfetch.charts import holdings
+from medfetch.cli import completion, links, plots
 from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.cli.wanted import wanted
-from medfetch.errors import AccessRequired
+from medfetch.errors import AccessRequired, UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import amount, counted, human
 from medfetch.runner import Wish
@@ -28,11 +29,12 @@ CRC = Assurance.ARCHIVE_CRC.value
 @click.option("--sha256", help="The digest that a plain http(s) address must have.")
 @click.option("--write", is_flag=True, help="Say where it is kept, and in how many shards, for get --shard.")
 @click.option("--files", "show_entries", is_flag=True, help="Each series and file too.")
+@plots.option("Also what there is: series by modality, files by kind, sizes, subjects.")
 @with_session
 @with_wish
 def command(
     session: Session, wish: Wish, names: tuple[str, ...], files: tuple[Path, ...], sha256: str | None,
-    mail: TextIO | None, write: bool, show_entries: bool,
+    mail: TextIO | None, write: bool, show_entries: bool, plot: Path | None,
 ) -> None:  # fmt: skip
     """Show what get would fetch: series, files, bytes, routes, free space. No data is fetched; the plan is kept, and
     get works it off."""
@@ -52,8 +54,17 @@ def command(
                 for part, entry in made.entries():
                     for content, text in _lines(part, entry):
                         session.out({"event": "entry", **content}, f"  {text}")
+            if plot:
+                _plot(session, recipe, made, plots.of_several(plot, recipe.id, len(names) + len(files) > 1))
         if refused:
             raise admission.together(refused)
+
+
+def _plot(session: Session, recipe: Recipe, made: Plan, plot: Path) -> None:
+    told_by = [way["source"] for ways in made.header["routes"].values() for way in ways[:1]]
+    found = survey.of_plan(made.entries(), told_by)
+    chart = holdings.of(recipe, found, made.header["index"], parts=False)
+    plots.show(session, plot, recipe.id, chart, UsageProblem(f"{recipe.id}: no file of it has a known size"))
 
 
 def _lines(part: str, entry: Entry) -> Iterator[tuple[dict[str, Any], str]]:

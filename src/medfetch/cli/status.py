@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
-from medfetch import cache, catalog, database, dois, layers, standing, upkeep
+from medfetch import cache, catalog, database, dois, journal, layers, standing, upkeep
 from medfetch.cache import Home
-from medfetch.cli import completion
+from medfetch.charts import course
+from medfetch.cli import completion, plots
 from medfetch.cli.common import Session, with_session
 from medfetch.config import Settings
-from medfetch.errors import MedfetchError
+from medfetch.errors import MedfetchError, UsageProblem
 from medfetch.progress import counted, human
 from medfetch.types import Recipe
+
+IN_TERMINAL, IN_PICTURE = 20, 120
+"""Bars over time."""
 
 
 @click.command("status")
 @click.argument("names", nargs=-1, shell_complete=completion.names)
+@plots.option("Also how runs went: rate, failures and retries by time.")
 @with_session
-def command(session: Session, names: tuple[str, ...]) -> None:
+def command(session: Session, names: tuple[str, ...], plot: Path | None) -> None:
     """Show what is in the cache: complete, partial (and what is missing), stale; which runs are at work on it, on any
     machine; and agreements that have lapsed."""
     settings = session.resting
@@ -54,6 +60,20 @@ def command(session: Session, names: tuple[str, ...]) -> None:
         lines += [f"  lapsed on {each.expires}: {each.step} (medfetch agree {name})" for each in over]
         content["lapsed"] = [{"step": each.step, "expires": each.expires} for each in over]
         session.out({"dataset": name, **content}, "\n".join(lines))
+        if plot:
+            _plot(session, name, home, recipe, plot, several=len(found) > 1)
+
+
+def _plot(session: Session, name: str, home: Home, recipe: Recipe | None, plot: Path, *, several: bool) -> None:
+    version = recipe.version if recipe else home.root.name
+    bars = IN_TERMINAL if plot == plots.TERMINAL else IN_PICTURE
+    chart = course.of(name, version, journal.read(home), bars)
+    nothing = f"{name}: no journal of a run is kept"
+    if several and chart is None:
+        session.note(nothing)
+        return
+    file = plots.of_several(plot, name, several)
+    plots.show(session, file, name, chart, UsageProblem(nothing, hint="medfetch get writes one"))
 
 
 def _line(run: dict[str, Any]) -> str:

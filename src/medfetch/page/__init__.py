@@ -20,8 +20,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SCRIPTS = (
-    "elements.js", "catalogue.js", "find.js", "steps.js", "address.js", "selection.js", "list.js", "dataset.js",
-    "compare.js", "chosen.js", "machine.js", "main.js",
+    "elements.js", "catalogue.js", "find.js", "steps.js", "address.js", "selection.js", "list.js", "charts.js",
+    "dataset.js", "compare.js", "chosen.js", "machine.js", "main.js",
 )  # fmt: skip
 NAME = "index.html"
 

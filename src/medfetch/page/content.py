@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from medfetch import __version__, outlook, recipe_search, requirements, standing
+from medfetch import __version__, charts, outlook, recipe_search, requirements, standing
 from medfetch.agreements import PERSONAL
+from medfetch.charts import Chart
 from medfetch.checksum import HEX_LENGTH
 from medfetch.config import parse_size
 from medfetch.credentials import KEEPERS
@@ -22,6 +23,7 @@ from medfetch.types import Level, Part, Recipe, Requirement, Route
 
 SHOWN = 8
 """Files, or words of a list, that are shown of each route."""
+NO_CHARTS: Mapping[str, Chart] = {}
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -41,19 +43,24 @@ class Steps:
         return [_step(step) for step in self._numbers]
 
 
-def of(recipes: Iterable[Recipe]) -> tuple[dict[str, Any], Steps]:
+def of(recipes: Iterable[Recipe], holds: Mapping[str, Chart] = NO_CHARTS) -> tuple[dict[str, Any], Steps]:
     """What the page shows of some recipes, and its steps, by whose numbers ``page.machine`` tells how they stand.
 
+    ``holds``: what there is of a dataset, by its id, where that is known.
     Raises: RecipeError for a recipe that cannot be shown; says which.
     """
     steps = Steps()
-    datasets = [_sound(recipe, steps) for recipe in recipes]
+    datasets = [{**_sound(recipe, steps), "holds": _holds(holds.get(recipe.id))} for recipe in recipes]
     days = [each["read"] for dataset in datasets for each in dataset["evidence"] if DAY.fullmatch(each["read"])]
     content = {
         "version": __version__, "read": max(days, default=None), "levels": [level.value for level in Level],
         "datasets": datasets, "steps": steps.content(),
     }  # fmt: skip
     return content, steps
+
+
+def _holds(chart: Chart | None) -> dict[str, Any] | None:
+    return charts.as_dict(chart) if chart else None
 
 
 def _sound(recipe: Recipe, steps: Steps) -> dict[str, Any]:

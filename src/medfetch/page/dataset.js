@@ -1,6 +1,6 @@
 // One dataset: a list of sections, each a function of the dataset that gives an element, or null where it has nothing.
 
-const SECTIONS = [factsOf, hereOf, accessOf, commandsOf, partsOf, evidenceOf, unknownOf];
+const SECTIONS = [factsOf, hereOf, accessOf, commandsOf, holdsOf, partsOf, evidenceOf, unknownOf];
 
 function datasetView(dataset) {
   return make("article", { class: "dataset" },

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from medfetch import __version__
 from medfetch.errors import UsageProblem
-from medfetch.types import About, Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
+from medfetch.types import About, Alike, Entry, Group, Link, Mailed, Peek, RemoteFile, Selection, Traits, Verdict
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -129,6 +129,14 @@ class Describes(Protocol):
 
     def about(self, locator: Mapping[str, Any], net: Net) -> About:
         """Raises: as ``resolve``."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A source that can sum up its series without making each of them an entry, and without the network."""
+
+    def count(self, locator: Mapping[str, Any]) -> Iterator[Alike]:
+        """What ``resolve`` would yield of a locator, in a stable order. Raises: RecipeError for a bad locator."""
 
 
 def traits(source: Source, locator: Mapping[str, Any]) -> Traits:

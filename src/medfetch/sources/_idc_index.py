@@ -67,6 +67,19 @@ def find(conditions: Sequence[Condition], named: Condition | None) -> Iterator[S
             yield from (Series(*row) for row in rows)
 
 
+def alike(
+    conditions: Sequence[Condition], named: Condition | None
+) -> Iterator[tuple[str | None, str, int, list[float]]]:
+    """What ``find`` would give, summed up: (modality, patient, instances, millions of bytes of each series)."""
+    each = _query([*conditions, *([named] if named else [])], named)
+    sql = f"""SELECT Modality, PatientID, coalesce(sum(instanceCount), 0)::BIGINT, list(series_size_MB) FROM ({each})
+        GROUP BY Modality, PatientID ORDER BY Modality, PatientID"""
+    with contextlib.closing(_connect()) as connection:
+        answer = connection.execute(sql)
+        while rows := answer.fetchmany(ROWS_AT_ONCE):
+            yield from rows
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What the index says of all series that meet some conditions; in this order the columns of ``describe``."""

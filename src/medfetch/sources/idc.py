@@ -14,7 +14,7 @@ from medfetch.sources import Net, _dicom, _idc_index
 from medfetch.sources._idc_index import Condition, Series
 from medfetch.sources._listing import Object, bucket_address, list_objects, object_address, published_md5
 from medfetch.sources._locator import literal, only, strings, text, words
-from medfetch.types import About, Group, RemoteFile, Selection, Traits
+from medfetch.types import About, Alike, Group, RemoteFile, Selection, Traits
 
 COLUMNS = {
     "collection": "collection_id",
@@ -95,6 +95,10 @@ class Idc:
             anatomy=found.body_parts,
             told_by=_idc_index.release(),
         )
+
+    def count(self, locator: Mapping[str, Any]) -> Iterator[Alike]:
+        for modality, patient, instances, megabytes in _idc_index.alike(*_conditions(locator)):
+            yield Alike(patient, modality, instances, [round(each * 1e6) for each in megabytes])
 
     def members(self, group: Group, net: Net) -> Iterator[RemoteFile]:
         """The instances of a series, as S3 lists them; as Google does, where S3 cannot be asked.
