@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fork_server import Forked, may_fork
+
 CAP = 20_000
 PATIENCE = 120
 """Seconds after which a run has hung; no test waits so long unless something is broken."""
@@ -49,10 +51,12 @@ class Medfetch:
 
     def start(self, *arguments: object, wrap: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
         """A run of its own process group, not waited for."""
-        return subprocess.Popen(
+        environment = {**self.environment, **more}
+        forks = not wrap and may_fork(environment)
+        return (Forked if forks else subprocess.Popen)(
             [*wrap, sys.executable, "-m", "medfetch", *map(str, arguments)],
             cwd=self.folder,
-            env={**self.environment, **more},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
