@@ -72,6 +72,10 @@ gone, the recipe is out of date: `medfetch recipe probe NAME`.""",
     "retryable": """\
 A host was busy or broke off, in every attempt there was ([`tries`](settings.md)). What has come is kept; run the
 same command again later.""",
+    "not-here": """\
+A program wants to read a file (`medfetch.open`, or an address of fsspec) that is not in the cache, or has not come
+yet. The hint is the command that fetches it. It is a `FileNotFoundError` of Python, too: [in programs and
+pipelines](pipelines.md).""",
     "cache": """\
 The cache cannot be used: it is somebody else's, not writable, of another version of medfetch, damaged, or a file
 that medfetch did not write lies where one of a dataset belongs. The message names the file. Nothing that lies in

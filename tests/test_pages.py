@@ -32,6 +32,8 @@ FROM_OTHERS = """medfetch get -r datasets.yaml
 there=$(medfetch path lidc-idri)
 cp -r "$there" /data/copy
 cp "$there/.medfetch/receipt.json" ."""
+INSTANCE = "LIDC-IDRI-0001/<an instance>"
+"""Stands for one of the stand-in's."""
 OTHER_MACHINE = "export MEDFETCH_CACHE=/data/other MEDFETCH_OFFLINE=1"
 REPLACED: dict[str, list[tuple[str, str]]] = {
     "README.md": [
@@ -44,6 +46,19 @@ REPLACED: dict[str, list[tuple[str, str]]] = {
     ],
     "docs/air-gapped.md": [
         ("medfetch get lidc-idri --from", f"{OTHER_MACHINE}\nmedfetch get lidc-idri --from")
+    ],
+    "docs/croissant.md": [
+        ("croissant:croissant.json", "croissant:croissant.json --limit 2"),
+        ("medfetch cite medfetch.lock", "medfetch lock lidc-idri -o medfetch.lock\nmedfetch cite medfetch.lock"),
+    ],
+    "docs/packing.md": [
+        ("lidc-idri --pack  ", "lidc-idri --select subject=LIDC-IDRI-0001 --pack"),
+        ("get lidc-idri   ", "get lidc-idri --select subject=LIDC-IDRI-0001"),
+        ("LIDC-IDRI-0001/1.3.6…/1.3.6…/1.2.8….dcm", INSTANCE),
+    ],
+    "docs/pipelines.md": [
+        ("LIDC-IDRI-0001/….dcm", INSTANCE),
+        ('"lidc-idri", progress', '"lidc-idri", limit=2, progress'),
     ],
     "docs/reproduce.md": [
         ("medfetch lock --upgrade", "cp medfetch.lock old.lock\nmedfetch lock --upgrade"),
@@ -167,6 +182,8 @@ def _run_pages() -> Iterator[object]:
 def test_the_commands_of_a_page_do_what_it_says(name: str, tmp_path: Path) -> None:
     found = [block for block in blocks(NAMES[name]) if block.is_run]
     text = re.sub(r"/(data|media)/", rf"{tmp_path}/\1/", script(found, REPLACED.get(name, []))).replace("sudo ", "")
+    if INSTANCE in text:
+        text = text.replace(INSTANCE, next(iter(of_subject("LIDC-IDRI-0001"))))
     text = text.replace("-g lab ", f"-g {grp.getgrgid(os.getgid()).gr_name} ")
     home = tmp_path / "home"
     for folder in ("bin", "data", "media", "home"):

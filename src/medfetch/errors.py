@@ -116,7 +116,9 @@ class Retryable(MedfetchError):
 
 
 class NotHere(MedfetchError, FileNotFoundError):
-    pass
+    """A file that is to be read is not in the cache."""
+
+    kind = "not-here"
 
 
 class CacheError(MedfetchError):
