@@ -41,6 +41,10 @@ REPLACED: dict[str, list[tuple[str, str]]] = {
         ("modality=RTSTRUCT", "modality=RTSTRUCT --limit 5"),
         ("totalsegmentator --select path='*/liver.nii.gz'", "totalsegmentator --sandbox --select path='*/scan-1.nii'"),
         ("--part annotations", "--part annotations --sandbox"),
+        (
+            "medfetch get croissant:",
+            "medfetch export lidc-idri --limit 2 --format croissant > croissant.json\nmedfetch get croissant:",
+        ),
         ("9f86d0…", sha256(SCANS)),
         ("~/.config/fish/completions/medfetch.fish", "medfetch.fish"),
     ],
