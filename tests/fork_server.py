@@ -7,7 +7,6 @@ no thread and import neither pycurl, which initialises libcurl as it is imported
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
 import json
