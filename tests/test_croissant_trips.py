@@ -16,6 +16,7 @@ from medfetch.config import Settings
 from medfetch.engines import local
 from medfetch.formats import Dataset
 from medfetch.formats.croissant import document
+from medfetch.progress import Terminal
 from medfetch.rehearsal import WORD
 from medfetch.runner import Wish
 from medfetch.sandbox import Sandbox
@@ -30,14 +31,7 @@ RECIPES = {
 }
 
 
-class Quiet:
-    def start(self, name: str, totals: Any) -> None: ...
-
-    def show(self, event: Any) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def say(self, kind: str, content: Any, text: str) -> None: ...
+QUIET = Terminal(quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +73,9 @@ def test_what_is_exported_is_had_again(name: str, settings: Settings, tmp_path: 
     agree(RECIPES[name], settings)
     settings = replace(settings, links=staged.links)
     for number, wish in enumerate(wishes(staged.recipe, dict(staged.series))):
-        made = runner.make_plan(staged.recipe, wish, settings, Quiet())
+        made = runner.make_plan(staged.recipe, wish, settings, QUIET)
         planned = document(Dataset(staged.recipe, (made,), (), settings))
-        receipt = runner.fulfil(staged.recipe, made, settings, Quiet())
+        receipt = runner.fulfil(staged.recipe, made, settings, QUIET)
         here = document(Dataset(staged.recipe, (made,), (receipt,), settings))
         for what, content in ((f"planned-{number}", planned), (f"here-{number}", here)):
             path, elsewhere = tmp_path / f"{what}.json", replace(settings, cache=tmp_path / what)
@@ -89,5 +83,5 @@ def test_what_is_exported_is_had_again(name: str, settings: Settings, tmp_path: 
             assert "127.0.0.1" not in path.read_text(), "nobody else has this machine's addresses"
             recipe = described.load(f"croissant:{path}", elsewhere)
             agree(recipe, elsewhere)
-            again = runner.get(recipe, Wish(), elsewhere, Quiet())
+            again = runner.get(recipe, Wish(), elsewhere, QUIET)
             assert again and again["tree"] == receipt["tree"] and not recipe.unknown
