@@ -74,7 +74,8 @@ def test_series_of_unknown_size_are_series_all_the_same() -> None:
 def test_of_nothing_there_is_no_chart(run: Run) -> None:
     recipe = catalog.load("drive")
     assert holdings.of(recipe, survey.of_recipe(recipe), None) is None
-    assert "medfetch plan drive --plot" in run("info", "drive", "--plot", code=2).err
+    assert "medfetch plan" not in run("info", "drive", "--plot", code=2).err  # by hand
+    assert "medfetch plan mimic-cxr-jpg --plot" in run("info", "mimic-cxr-jpg", "--plot", code=2).err
     run("plan", "lidc-idri", "--limit", "1")
     assert "no journal" in run("status", "lidc-idri", "--plot", code=2).err
     run("plan", "kits19", "--limit", "1")

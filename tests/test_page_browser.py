@@ -325,8 +325,10 @@ def test_what_there_is_is_shown_as_numbers_with_bars(shown: Page) -> None:
     assert [row.inner_text().split() for row in rows.all()] == [["CT", "1,018"], ["DX", "237"], ["CR", "53"]]
     widths = [row.locator("rect").evaluate("(rect) => rect.getBoundingClientRect().width") for row in rows.all()]
     assert [width / widths[0] for width in widths] == pytest.approx([1, 237 / 1018, 53 / 1018], abs=0.01)
+    go(shown, "#/mimic-cxr-jpg")
+    expect(shown.get_by_role("region", name="What there is")).to_contain_text("medfetch plan mimic-cxr-jpg --plot")
     go(shown, "#/drive")
-    expect(shown.get_by_role("region", name="What there is")).to_contain_text("medfetch plan drive --plot")
+    expect(shown.get_by_role("region", name="What there is")).to_contain_text("Neither files nor sizes are known here.")
 
 
 def test_printed_it_is_the_text_alone_and_on_white(context: BrowserContext, shown: Page) -> None:

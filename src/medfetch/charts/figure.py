@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -28,8 +29,8 @@ WIDTH, BAR, AROUND, UPRIGHT = 11.0, 0.26, 1.0, 2.6
 LONGEST = 28
 """Characters of a row's name."""
 TICKS = 6
-SHEET = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 1.5}
-"""Behind what is written over bars."""
+GAP = 3
+"""Bars that would have room where nothing ran."""
 
 
 def write(chart: Chart, path: Path) -> None:
@@ -125,18 +126,20 @@ def _bars(axes: Any, panel: Bars, room: int) -> None:
 def _over_time(axes: Any, panel: Bars) -> None:
     largest = max(number or 0 for _, number in panel.rows)
     divisor, unit = scale(largest, panel.unit)
-    at = [place for place, (_, number) in enumerate(panel.rows) if number is not None]
-    colour = COLOURS.get(panel.unit, TROUBLE) if panel.unit != "files" else TROUBLE
-    axes.bar(at, [(panel.rows[place][1] or 0) / divisor for place in at], 0.9, color=colour)
-    every = math.ceil(len(panel.rows) / TICKS)
-    shown = [place for place in at if place % every == 0]
-    axes.set_xticks(shown, [panel.rows[place][0] for place in shown])
-    for place, (name, number) in enumerate(panel.rows):
+    ends = list(accumulate(GAP if number is None else 1 for _, number in panel.rows))
+    bars = [(end, name, number) for end, (name, number) in zip(ends, panel.rows, strict=True) if number is not None]
+    colour = TROUBLE if panel.unit == "files" else COLOURS.get(panel.unit, TROUBLE)
+    axes.bar([end for end, _, _ in bars], [number / divisor for _, _, number in bars], 0.9, color=colour)
+    shown = bars[:: math.ceil(len(bars) / TICKS)]
+    axes.set_xticks([end for end, _, _ in shown], [name for _, name, _ in shown])
+    for end, (name, number) in zip(ends, panel.rows, strict=True):
         if number is None:
-            axes.axvline(place, color="#5b6b73", linestyle=(0, (4, 3)), linewidth=1)
-            top = {"xy": (place, 0.97), "xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-            axes.annotate(name, **top, xytext=(4, 0), va="top", ha="left", size=8.5, rotation=90, bbox=SHEET)
-    axes.set_xlim(-0.7, len(panel.rows) - 0.3)
+            middle = end - (GAP - 1) / 2
+            axes.axvspan(end - GAP + 0.6, end + 0.4, color="#eef1f2")
+            axes.text(
+                middle, 0.5, name, transform=axes.get_xaxis_transform(), ha="center", va="center", size=8.5, rotation=90
+            )
+    axes.set_xlim(0.3, ends[-1] + 0.7)
     axes.set_ylim(0, (largest / divisor or 1) * 1.1)
     axes.set(title=panel.title, xlabel=panel.by, ylabel=unit)
     _plain(axes, "y")

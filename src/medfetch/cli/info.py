@@ -46,13 +46,14 @@ def command(session: Session, name: str, plot: Path | None) -> None:
 
 def _plot(session: Session, recipe: Recipe, plot: Path) -> None:
     # With them come the sources, and the index.
-    from medfetch import runner, survey
+    from medfetch import outlook, runner, survey
     from medfetch.charts import holdings
 
     chart = holdings.of(recipe, survey.of_recipe(recipe), runner.index_version())
+    by_hand = outlook.way(recipe) == "hand"
     nothing = UsageProblem(
         f"{recipe.id}: neither its files nor its size are known here",
-        hint=f"medfetch plan {recipe.id} --plot asks its host",
+        hint=None if by_hand else f"medfetch plan {recipe.id} --plot asks its host",
     )
     plots.show(session, plot, recipe.id, chart, nothing)
 
