@@ -46,14 +46,20 @@ class Run(Protocol):
 
 
 class Medfetch:
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+    """``forks``: what starts without peculiarities is forked (``fork_server``), and not imported once more."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *, forks: bool = True) -> None:
+        self.folder, self.environment, self.forks = folder, environment, forks
+
+    def anew(self) -> Medfetch:
+        """The same by real starts only, for tests that look at its processes from outside."""
+        return Medfetch(self.folder, self.environment, forks=False)
 
     def start(self, *arguments: object, wrap: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
         """A run of its own process group, not waited for."""
         environment = {**self.environment, **more}
-        forks = not wrap and may_fork(environment)
-        return (Forked if forks else subprocess.Popen)(
+        started = Forked if self.forks and not wrap and may_fork(environment) else subprocess.Popen
+        return started(
             [*wrap, sys.executable, "-m", "medfetch", *map(str, arguments)],
             cwd=self.folder,
             env=environment,

@@ -122,12 +122,12 @@ def test_a_signal_under_mixed_load_keeps_what_came(run: Run, home: Path, cache: 
     assert box.stats.data_bytes - total < 0.03 * total
 
 
-def test_workers_are_killed_one_by_one_and_the_others_go_on(run: Run, box: Sandbox, cache: Path) -> None:
+def test_workers_are_killed_one_by_one_and_the_others_go_on(run: Medfetch, box: Sandbox, cache: Path) -> None:
     subjects = [f"LIDC-IDRI-{number:04d}" for number in range(1, 13)]
     wanted = {path: digest for subject in subjects for path, digest in of_subject(subject, CAP).items()}
     folder = cache / COLLECTION / "current"
     box.add(Fault(match=r"\.dcm$", rate=50_000, times=None))
-    process = run.start(
+    process = run.anew().start(
         "get", COLLECTION, "-s", f"subject={','.join(subjects)}", "--route", "idc", "--json", MEDFETCH_JOBS="8"
     )
     killed: list[int] = []

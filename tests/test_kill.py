@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from datasets import COLLECTION, of_subject, sha256, tree
-from running import Run
+from running import Medfetch, Run
 
 from medfetch.sandbox import Fault, Sandbox
 
@@ -29,6 +29,11 @@ def box() -> Iterator[Sandbox]:
     """One host for all lives of a run; slow, so that they do not end by themselves."""
     with Sandbox(max_instance_bytes=CAP, faults=[SLOW]) as box:
         yield box
+
+
+@pytest.fixture
+def run(run: Medfetch) -> Run:
+    return run.anew()
 
 
 def until(met: Callable[[], bool], what: str) -> None:

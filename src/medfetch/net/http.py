@@ -39,19 +39,6 @@ SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS (curl/curl.h), for which pycurl has no name."""
 PROXY_LOGIN = "the proxy wants a password, or another one: http://user:password@proxy in http_proxy and https_proxy"
 
-_UNREACHED = {
-    pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT,
-    pycurl.E_SSL_CONNECT_ERROR,
-}  # fmt: skip
-_REFUSED = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: "a redirect to another protocol is not followed (https → http, file:, …)",
-    pycurl.E_TOO_MANY_REDIRECTS: f"more than {MAX_REDIRECTS} redirects",
-    pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not valid",
-    pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
-    pycurl.E_URL_MALFORMAT: "the address is malformed",
-    pycurl.E_USE_SSL_FAILED: "it does not encrypt, as ftps: asks it to",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -371,14 +358,26 @@ def _field(line: bytes) -> tuple[str, str]:
 
 def _translated(code: int, text: str, asked: str, last: str) -> MedfetchError:
     """Our error for libcurl's, given the host that was asked and the one that it last redirected to."""
+    unreached = {
+        pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT,
+        pycurl.E_SSL_CONNECT_ERROR,
+    }  # fmt: skip
+    refused = {
+        pycurl.E_UNSUPPORTED_PROTOCOL: "a redirect to another protocol is not followed (https → http, file:, …)",
+        pycurl.E_TOO_MANY_REDIRECTS: f"more than {MAX_REDIRECTS} redirects",
+        pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not valid",
+        pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
+        pycurl.E_URL_MALFORMAT: "the address is malformed",
+        pycurl.E_USE_SSL_FAILED: "it does not encrypt, as ftps: asks it to",
+    }
     redirected = last != asked
     host = f"{last} (from {asked})" if last and redirected else asked
     if code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP" in text:
         # No redirect to file: or the like, but "HTTP/0.9 when not allowed" or "Unsupported HTTP/1 subversion".
         return Retryable(f"{host} sent no proper HTTP answer")
-    if code in _REFUSED:
-        return Refused(f"{host}: {_REFUSED[code]} ({text})")
-    if code in _UNREACHED:
+    if code in refused:
+        return Refused(f"{host}: {refused[code]} ({text})")
+    if code in unreached:
         return Retryable(f"{host} cannot be reached: {text}", reached=redirected)
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return Retryable(f"{host} stalled: {text}", reached=redirected or "onnect" not in text)
