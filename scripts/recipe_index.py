@@ -4,7 +4,7 @@
     python scripts/recipe_index.py --public < key.pem          # what people put into recipes_keys
     python scripts/recipe_index.py dist/recipes.json < key.pem # also dist/recipes.json.sig
 
-The key comes by standard input, so that it stands in no argument. Before recipes are published, recipes/NUMBER is raised.
+The key comes by standard input, so that it stands in no argument. Raise recipes/NUMBER before recipes are published.
 """
 
 from __future__ import annotations

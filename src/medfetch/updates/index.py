@@ -97,8 +97,8 @@ def packed(recipes: Recipes) -> bytes:
             texts[path] = content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RecipeError(f"not UTF-8: {error}", at=path) from error
-    content = {"format": FORMAT, "number": recipes.number, "by": f"medfetch {__version__}", "files": texts}
-    return (json.dumps(content, ensure_ascii=False, indent=0) + "\n").encode()
+    told = {"format": FORMAT, "number": recipes.number, "by": f"medfetch {__version__}", "files": texts}
+    return (json.dumps(told, ensure_ascii=False, indent=0) + "\n").encode()
 
 
 def signature(raw: bytes, key: bytes) -> bytes:
@@ -111,9 +111,7 @@ def signature(raw: bytes, key: bytes) -> bytes:
     except (ValueError, TypeError):
         private = None  # what went wrong may tell of the key
     if not isinstance(private, Ed25519PrivateKey):
-        raise UsageProblem(
-            "no private Ed25519 key as PEM, without a password", hint="openssl genpkey -algorithm ed25519"
-        )
+        raise UsageProblem("this is no private Ed25519 key as PEM", hint="openssl genpkey -algorithm ed25519")
     return private.sign(raw)
 
 
@@ -142,12 +140,10 @@ def opened(raw: bytes, signed: bytes, keys: Iterable[str], origin: str) -> Recip
     if content["format"] > FORMAT:
         found = f"format {content['format']}, not {FORMAT}"
         raise RecipeError(f"made for a newer medfetch ({found})", at=origin, hint=UPGRADE)
-    number, files = content.get("number"), content.get("files")
-    if (
-        not _is_number(number)
-        or not isinstance(files, dict)
-        or not all(isinstance(each, str) for each in files.values())
-    ):
+    number: Any = content.get("number")
+    files: Any = content.get("files")
+    texts = isinstance(files, dict) and all(isinstance(each, str) for each in files.values())
+    if not _is_number(number) or not texts:
         raise RecipeError("expected a number from 1 on, and the text of each recipe", at=origin)
     try:
         return checked(Recipes(number, {path: text.encode("utf-8") for path, text in files.items()}, origin))

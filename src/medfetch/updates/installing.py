@@ -150,8 +150,6 @@ def _staged(recipes: Recipes, settings: Settings) -> tuple[Path, tuple[Problem, 
                 (making / path).write_bytes(content)
             (making / recipe_folders.NUMBER).write_text(f"{recipes.number}\n")
         left_out = _sifted(recipes, making)
-        # As they will be found: beside what is built in.
-        catalog.search(extra=(making,))
         folder = place / f"{recipes.number}-{recipes.digest.removeprefix('sha256:')[:12]}"
         with cache.disk_errors(place):
             cache.sync_folder(making)
@@ -179,7 +177,7 @@ def _sifted(recipes: Recipes, making: Path) -> tuple[Problem, ...]:
     if len(wrong) >= sum(path != REQUIREMENTS for path in recipes.files):
         first = next(iter(wrong.values()))
         raise RecipeError(
-            f"this medfetch can use none of its recipes: {first.field}: {first.message}",
+            f"this medfetch can use none of them: {first.field}: {first.message}",
             at=recipes.origin,
             hint=UPGRADE,
         )

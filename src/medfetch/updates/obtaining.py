@@ -73,7 +73,7 @@ def _https(address: str) -> str:
     """Raises: UsageProblem for what is not, or what might hold a secret, which is not repeated."""
     parts = urlsplit(address)
     if parts.scheme != "https" or not parts.hostname:
-        how = f"by {parts.scheme or address!r}"
+        how = f"by {parts.scheme}" if parts.scheme else repr(address)
         raise UsageProblem(f"recipes come by https or from a file, not {how}", hint="https://…, file:///…, or a path")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageProblem(
