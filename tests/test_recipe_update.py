@@ -108,7 +108,8 @@ def test_an_index_of_which_a_byte_was_changed_is_refused(key: bytes, change: obj
     "path",
     [
         "../evil.yaml", "/etc/evil.yaml", "http/../../evil.yaml", "http/evil.yaml/../x.yaml", "http\\evil.yaml",
-        "evil.yaml", "http/evil.sh", "http/.evil.yaml", "a/b/evil.yaml", "http/evil.yaml\n", "", "HTTP/evil.yaml", "NUMBER",
+        "evil.yaml", "http/evil.sh", "http/.evil.yaml", "a/b/evil.yaml", "http/evil.yaml\n", "", "HTTP/evil.yaml",
+        "NUMBER",
     ],
 )  # fmt: skip
 def test_no_name_in_an_index_leads_out_of_its_folder(path: str, key: bytes) -> None:
