@@ -99,8 +99,7 @@ def make(folder: Path) -> None:
         run("get", "whole")
         run("get", "half", code=1)
         run("recipe", "update", "--from", "recipes.json", MEDFETCH_RECIPES_KEYS=index.public(key))
-        if "lock" in run("--help").out:
-            run("lock", "whole", "-o", "medfetch.lock")
+        run("lock", "whole", "-o", "medfetch.lock")
     shutil.rmtree(folder / "home")
     for mark in folder.rglob("unsynced.*"):
         mark.unlink()  # they speak of a start of this machine (``durability``)

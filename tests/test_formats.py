@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -109,7 +108,6 @@ def test_recipes_agreements_and_updates(kept: Kept) -> None:
     assert found.number == NUMBER and list(found.files) == ["http/updated.yaml"]
 
 
-@pytest.mark.skipif(find_spec("medfetch.locks") is None, reason="this medfetch has no locks")
 def test_a_lock_is_reproduced(kept: Kept) -> None:
     lock = kept.folder / "medfetch.lock"
     assert lock.is_file(), "python tests/format_samples.py"
