@@ -13,16 +13,17 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import trustme
+from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from dulwich import porcelain
 from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import HTTPGitApplication
-from running import Run
 from servers import Server, endless, redirect, reply, serve
 
 from medfetch import catalog, config, recipe_folders
+from medfetch.cli import group
 from medfetch.config import Settings
 from medfetch.errors import IntegrityError, RecipeError, Refused, Unreachable, UsageProblem
 from medfetch.updates import index, installing, obtaining
@@ -382,20 +383,26 @@ def test_a_folder_as_it_is_and_a_repository_at_a_commit(checkout: tuple[Path, st
 # -- the command --------------------------------------------------------------------------------------------------
 
 
-def test_the_command_as_a_person_uses_it(run: Run, home: Path, key: bytes) -> None:
-    told = run("recipe", "update", code=2)
-    assert "nothing says where newer recipes are" in told.err and "recipes_from" in told.err
-    place = published(home, recipes(sample=recipe("sample"), lidc_idri=recipe(KNOWN, "Newer.")), key)
-    assert "who may sign" in run("recipe", "update", MEDFETCH_RECIPES_FROM=str(place), code=2).err
+def test_the_command_as_a_person_uses_it(settings: Settings, tmp_path: Path, key: bytes) -> None:
+    def medfetch(*arguments: str, code: int = 0, **more: str) -> Result:
+        environment = {"MEDFETCH_DATA": str(settings.data), "MEDFETCH_CONFIG": str(tmp_path / "none.yaml"), **more}
+        done = CliRunner().invoke(group, list(arguments), env=environment)
+        assert done.exit_code == code, done.output
+        return done
+
+    told = medfetch("recipe", "update", code=2)
+    assert "nothing says where newer recipes are" in told.stderr and "recipes_from" in told.stderr
+    place = published(tmp_path, recipes(sample=recipe("sample"), lidc_idri=recipe(KNOWN, "Newer.")), key)
+    assert "who may sign" in medfetch("recipe", "update", MEDFETCH_RECIPES_FROM=str(place), code=2).stderr
     trust = {"MEDFETCH_RECIPES_FROM": str(place), "MEDFETCH_RECIPES_KEYS": index.public(key)}
     stranger = {**trust, "MEDFETCH_RECIPES_KEYS": index.public(new_key())}
-    assert "none of the keys" in run("recipe", "update", code=4, **stranger).err
-    done = run("recipe", "update", "--json", **trust).last
+    assert "none of the keys" in medfetch("recipe", "update", code=4, **stranger).stderr
+    done = json.loads(medfetch("recipe", "update", "--json", **trust).stdout)
     assert (done["event"], done["number"], done["builtin"]) == ("recipes", BUILTIN + 1, False)
     assert (done["from"], done["new"], done["changed"]) == (str(place), ["sample"], [KNOWN])
-    assert "Newer." in run("info", KNOWN).out and "sample" in run("list", "Sample").out
-    assert "recipes number" in run("recipe", "update", "--rollback").out
-    assert "Newer." not in run("info", KNOWN).out
-    run("recipe", "update", **trust)
-    assert "came with medfetch" in run("recipe", "update", "--reset").out
-    assert "choose one" in run("recipe", "update", "--reset", "--rollback", code=2).err
+    assert "Newer." in medfetch("info", KNOWN).stdout and "sample" in medfetch("list", "Sample").stdout
+    assert "recipes number" in medfetch("recipe", "update", "--rollback").stdout
+    assert "Newer." not in medfetch("info", KNOWN).stdout
+    medfetch("recipe", "update", **trust)
+    assert "came with medfetch" in medfetch("recipe", "update", "--reset").stdout
+    assert "choose one" in medfetch("recipe", "update", "--reset", "--rollback", code=2).stderr
