@@ -1,4 +1,4 @@
-"""What this medfetch writes, in small: a cache, receipts, agreements, updated recipes, a signed index, a lock.
+"""What this medfetch writes, in small: caches, loose and packed, receipts, agreements, updated recipes, an index, a lock.
 
     python tests/format_samples.py
 
@@ -39,7 +39,7 @@ NUMBER = 10**6
 
 
 def recipes() -> dict[str, dict[str, object]]:
-    """``whole`` is complete in the samples, of ``half`` a file has begun."""
+    """``whole`` is complete in the samples, and so is ``packed``; of ``half`` a file has begun."""
 
     def one(path: str, **more: object) -> dict[str, object]:
         return {"path": path, "url": f"{HOST}/{path}", "size": len(FILES[path]), **more}
@@ -59,6 +59,10 @@ def recipes() -> dict[str, dict[str, object]]:
         "half": {
             "id": "half", "name": "Half", **head, "access": {"level": "open"},
             "routes": [{"source": "http", "files": half}],
+        },
+        "packed": {
+            "id": "packed", "name": "Packed", **head, "access": {"level": "open"},
+            "routes": [{"source": "http", "files": whole}],
         },
     }  # fmt: skip
 
@@ -97,6 +101,7 @@ def make(folder: Path) -> None:
         run = Medfetch(folder, environment(folder, f"http://127.0.0.1:{server.port}"))
         run("agree", "whole", "--as", "A. Person", "--agreed-on", "2026-11-20")
         run("get", "whole")
+        run("get", "packed", "--pack")
         run("get", "half", code=1)
         run("recipe", "update", "--from", "recipes.json", MEDFETCH_RECIPES_KEYS=index.public(key))
         run("lock", "whole", "-o", "medfetch.lock")

@@ -57,13 +57,15 @@ def test_there_are_samples_of_the_first_release() -> None:
 
 def test_a_cache_is_reported_verified_and_complete(kept: Kept) -> None:
     before = kept.receipt("whole")
-    states = {line["dataset"]: line for line in map(json.loads, kept.run("status", "--json").stdout.splitlines())}
-    assert {name: told["plans"][0]["state"] for name, told in states.items()} == {
-        "whole": "complete",
-        "half": "partial",
-    }
+    lines = map(json.loads, kept.run("status", "--json").stdout.splitlines())
+    states = {line["dataset"]: line for line in lines}
+    told = {name: state["plans"][0]["state"] for name, state in states.items()}
+    assert told == {"whole": "complete", "half": "partial", "packed": "complete"}
     assert states["whole"]["files"] == before["files"] == 4
-    assert '"bad": 0' in kept.run("verify", "whole", "--json").stdout
+    for name in ("whole", "packed"):
+        assert '"bad": 0' in kept.run("verify", name, "--json").stdout
+    packed = json.loads(kept.run("get", "packed", "--json").stdout.splitlines()[-1])
+    assert (packed["files"], packed["tree"]) == (4, kept.receipt("packed")["tree"])
     assert kept.run("path", "whole").stdout.strip() == str(kept.home("whole"))
     kept.run("path", "half", code=1)
     got = json.loads(kept.run("get", "whole", "--json").stdout.splitlines()[-1])
@@ -161,6 +163,14 @@ def test_a_newer_format_wants_an_upgrade_and_is_left_as_it_is(kept: Kept, which:
         for name, content in before.items()
         if name.startswith("cache/whole/1.0/")
     }
+
+
+def test_a_newer_way_to_pack_wants_an_upgrade(kept: Kept) -> None:
+    (kept.home("packed") / ".medfetch" / "packed.json").write_text('{"format": "crate"}')
+    before = snapshot(kept.home("packed"))
+    for command in ("get", "verify", "status"):
+        assert "newer medfetch" in kept.run(command, "packed", code=1).output, command
+    assert snapshot(kept.home("packed")) == before
 
 
 def test_a_newer_recipe_wants_an_upgrade(kept: Kept) -> None:
