@@ -1,4 +1,4 @@
-"""What this medfetch writes, in small: caches, loose and packed, receipts, agreements, updated recipes, an index, a lock.
+"""What this medfetch writes, in small: caches, receipts, agreements, updated recipes, a signed index, a lock.
 
     python tests/format_samples.py
 
