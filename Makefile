@@ -59,6 +59,7 @@ lint: .venv/developed
 docs: .venv/developed
 	$(BIN)/python scripts/command_reference.py > docs/cli.md
 	$(BIN)/python scripts/dataset_table.py > docs/datasets.md
+	$(BIN)/python scripts/conda_recipe.py > conda/recipe.yaml
 	$(BIN)/python scripts/error_reference.py > docs/errors.md
 	$(BIN)/python scripts/recipe_reference.py > docs/recipe-reference.md
 	$(BIN)/python scripts/source_reference.py > docs/source-reference.md

@@ -10,6 +10,7 @@ import grp
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,9 +20,13 @@ import pytest
 from datasets import of_subject, sha256, tree, zipped
 from pages import BETWEEN, PAGES, ROOT, RUN, SHOWN, blocks, script
 from running import CAP
+from test_recipe_update import new_key, published
 
+from medfetch.recipe_folders import NUMBER, builtin
+from medfetch.recipe_folders import number as number_of
 from medfetch.sandbox import Sandbox
 from medfetch.sandbox.archive import opened
+from medfetch.updates import index
 
 QUICK = ("docs/quickstart.md", "docs/access.md", "docs/credentials.md", "docs/import.md", "docs/sources.md")
 WHOLE = ("docs/quickstart.md",)
@@ -134,11 +139,23 @@ def _source(home: Path, box: Sandbox) -> dict[str, str]:
     return {"PYTHONPATH": str(home), "MEDFETCH_ENDPOINT_WARD": f"{box.endpoints['http']}/ward.example"}
 
 
+def _newer_recipes(home: Path, box: Sandbox) -> dict[str, str]:
+    """An index, its key, and a folder with recipes that are newer still."""
+    folder, key = home / "medfetch", new_key()
+    shutil.copytree(builtin(), folder)
+    for number in (number_of(folder) + 1, number_of(folder) + 2):
+        (folder / NUMBER).write_text(f"{number}\n")
+        if not (home / "recipes.json").exists():
+            published(home, index.of_folder(folder), key)
+    return {"MEDFETCH_RECIPES_FROM": "recipes.json", "MEDFETCH_RECIPES_KEYS": index.public(key)}
+
+
 PREPARED: dict[str, Callable[[Path, Sandbox], dict[str, str]]] = {
     "README.md": _readme,
     "CONTRIBUTING.md": _contributing,
     "docs/credentials.md": _credentials,
     "docs/import.md": _downloads,
+    "docs/newer-recipes.md": _newer_recipes,
     "docs/reproduce.md": _reproduce,
     "docs/sources.md": _source,
 }

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from medfetch.errors import CacheError, DiskFull, UsageProblem
+from medfetch.errors import UPGRADE, CacheError, DiskFull, UsageProblem
 
 INNER = ".medfetch"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of medfetch (https://bford.info/cachedir/).\n"
@@ -480,3 +480,13 @@ def read_json(path: Path) -> Any:
         raise unusable(path.parent, error) from error
     except (OSError, ValueError) as error:
         raise CacheError(f"{path} cannot be read: {error}", hint="medfetch gc, or remove the file") from error
+
+
+def check_format(content: Any, known: int, path: Path) -> None:
+    """``known``: the newest number in ``format`` that this medfetch reads; it reads all before, too.
+
+    Raises: CacheError for a newer one.
+    """
+    found = content.get("format", 1) if isinstance(content, dict) else 1
+    if not isinstance(found, int) or found > known:
+        raise CacheError(f"{path} was written by a newer medfetch (format {found!r}, not {known})", hint=UPGRADE)

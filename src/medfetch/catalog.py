@@ -16,21 +16,13 @@ from medfetch import config, names, recipe_data, recipe_search
 from medfetch.catalog_index import Index
 from medfetch.errors import RecipeError, UsageProblem
 from medfetch.recipe_data import REQUIREMENTS
+from medfetch.recipe_folders import builtin
 from medfetch.recipe_schema import suggestion
 from medfetch.recipe_search import Words
 from medfetch.types import Recipe, Route
 
 if TYPE_CHECKING:
     from medfetch.recipe_check import Problem
-
-
-def builtin() -> Path:
-    """The directory of the recipes that come with medfetch: a checkout's, else the copy in the wheel."""
-    here = Path(__file__).resolve()
-    checkout = here.parents[2]
-    if (checkout / "pyproject.toml").is_file() and (checkout / "recipes").is_dir():
-        return checkout / "recipes"
-    return here.parent / "recipes"
 
 
 def find(extra: Iterable[Path] = ()) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from typing import Any
 import certifi
 import platformdirs
 
-from medfetch import __version__
+from medfetch import __version__, recipe_folders
 from medfetch.errors import UsageProblem
 from medfetch.types import Mailed
 
@@ -36,9 +36,13 @@ class Settings:
 
     cache: Path
     recipes: tuple[Path, ...] = ()
-    """Directories of recipes that go before the built-in ones."""
-    data: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("medfetch")))
-    """Where the ledger of agreements is kept."""
+    """Directories of recipes that go before the built-in ones: those that were updated, then a person's own."""
+    recipes_from: str | None = None
+    """Where ``medfetch recipe update`` finds newer ones."""
+    recipes_keys: tuple[str, ...] = ()
+    """Public keys of those who may sign them (``updates.index``)."""
+    data: Path = field(default_factory=lambda: user_data())
+    """Where the ledger of agreements is kept, and updated recipes."""
     cache_layers: tuple[Path, ...] = ()
     """Caches of others that are looked into before the network, and never written to."""
     groups: Mapping[str, str] = field(default_factory=dict)
@@ -95,6 +99,11 @@ def parse_size(text: str) -> int:
     return round(float(match[1]) * UNITS[match[2].upper()])
 
 
+def user_data() -> Path:
+    """The user's data directory, where the settings name no other."""
+    return Path(platformdirs.user_data_dir("medfetch"))
+
+
 def recipe_index() -> Path:
     """Where the compiled recipes are kept (``catalog_index``): in the user's cache directory, whatever the cache."""
     return Path(platformdirs.user_cache_dir("medfetch")) / ".medfetch" / "recipes.json"
@@ -138,6 +147,8 @@ def load(**flags: Any) -> Settings:
         endpoints.update(layer.pop("endpoints", {}))
         for key, value in layer.items():
             values[key] = _converted(key, value, where.replace("*", key.upper()))
+    updated = recipe_folders.updated(values.get("data") or user_data())
+    values["recipes"] = (*([updated] if updated else []), *values.get("recipes", ()))
     return Settings(**values, endpoints={name: str(address).rstrip("/") for name, address in endpoints.items()})
 
 
@@ -214,6 +225,8 @@ def _converted(key: str, value: Any, where: str) -> Any:
         raise UsageProblem(f"{where}: {key} is {value!r}, expected a positive number") from None
     if key == "offline":
         return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
-    if key in ("user_agent", "ca_bundle"):
+    if key == "recipes_keys":
+        return tuple(re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else map(str, value))
+    if key in ("user_agent", "ca_bundle", "recipes_from"):
         return str(value)
     raise UsageProblem(f"{where}: there is no setting {key!r}", hint="see docs/settings.md")

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from medfetch.cache import is_network
-from medfetch.errors import CacheError, DiskFull
+from medfetch.errors import UPGRADE, CacheError, DiskFull
 
 Database = sqlite3.Connection
 Error = sqlite3.Error
@@ -35,19 +35,20 @@ def connect(path: Path, schema: str, version: int, *, durable: bool = True, watc
         _create(path)
         where = address(path, watching=watching)
         database = sqlite3.connect(where, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
-        if not may_write(path, watching=watching):
-            _check(path, database.execute("PRAGMA user_version").fetchone()[0], version)
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        readonly = not may_write(path, watching=watching)
+        if found or readonly:
+            # Before anything is set: what another medfetch has written stays as it is.
+            _check(path, found, version, database)
+        if readonly:
             return database
         database.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
         if durable:
             database.execute("PRAGMA synchronous = NORMAL")
         else:
             relax(database)
-        found = database.execute("PRAGMA user_version").fetchone()[0]
-        if not found:
+        if not database.execute("PRAGMA user_version").fetchone()[0]:
             database.executescript(f"BEGIN IMMEDIATE;{schema};PRAGMA user_version = {version};COMMIT;")
-        else:
-            _check(path, found, version)
     except sqlite3.OperationalError as error:
         raise failed(path, error) from error
     except sqlite3.DatabaseError as error:
@@ -61,10 +62,12 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666))
 
 
-def _check(path: Path, found: int, version: int) -> None:
-    if found != version:
-        other = "a newer" if found > version else "an older"
-        raise CacheError(f"{path} was written by {other} medfetch", hint="use that one, or medfetch rm")
+def _check(path: Path, found: int, version: int, database: Database) -> None:
+    if found == version:
+        return
+    database.close()
+    other, hint = ("a newer", UPGRADE) if found > version else ("an older", "use that one, or medfetch rm")
+    raise CacheError(f"{path} was written by {other} medfetch (format {found}, not {version})", hint=hint)
 
 
 def relax(database: Database, name: str = "main") -> None:

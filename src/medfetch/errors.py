@@ -22,6 +22,9 @@ from __future__ import annotations
 
 from typing import Any
 
+UPGRADE = "upgrade medfetch: pip install --upgrade medfetch"
+"""The hint where something was written by a newer one."""
+
 
 class MedfetchError(Exception):
     """Anything that went wrong: a message for a person, and where possible a hint that says what to do next."""

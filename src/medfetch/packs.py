@@ -16,7 +16,7 @@ from typing import Any
 from medfetch import cache, database
 from medfetch.cache import INNER, Home
 from medfetch.database import transaction
-from medfetch.errors import UsageProblem
+from medfetch.errors import UPGRADE, CacheError, UsageProblem
 from medfetch.ledger import LEDGER, VERSION
 
 FORMATS = ("zip", "tar")
@@ -59,8 +59,10 @@ def pile_of(staged: str) -> str | None:
 
 
 def format_of(home: Home) -> str | None:
-    """``zip`` or ``tar``; None for a home of loose files."""
+    """``zip`` or ``tar``; None for a home of loose files. Raises: CacheError for what only a newer medfetch knows."""
     content = cache.read_json(home.packed)
+    if content and content["format"] not in FORMATS:
+        raise CacheError(f"{home.root} was packed by a newer medfetch, as {content['format']}", hint=UPGRADE)
     return content["format"] if content else None
 
 

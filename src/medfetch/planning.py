@@ -26,6 +26,8 @@ from medfetch.places import Places
 from medfetch.state import Shard, create_shard
 from medfetch.types import Entry, Group, Recipe, RemoteFile, Route, Selection
 
+FORMAT = 1
+"""Of a plan's header; its shards have their own (``state.VERSION``)."""
 SHARD_FILES = 20_000
 SHARD_BYTES = 20 * 10**9
 FIRST_SHARDS, SMALLEST = 4, 512
@@ -163,8 +165,12 @@ def word(source: str, locator: Mapping[str, Any], into: str = "") -> tuple[str, 
 
 
 def load(home: Home, plan_id: str) -> Plan | None:
-    """The plan of that name, None where there is none or its making was interrupted."""
-    header = cache.read_json(home.plans / plan_id / "plan.json")
+    """The plan of that name, None where there is none or its making was interrupted.
+
+    Raises: CacheError where it cannot be read, or is one of a newer medfetch.
+    """
+    header = cache.read_json(path := home.plans / plan_id / "plan.json")
+    cache.check_format(header, FORMAT, path)
     return Plan(plan_id, home, header) if header else None
 
 
@@ -233,6 +239,7 @@ def _write(
     places.check(_read(folder, number))
     beside(folder)
     content = {
+        "format": FORMAT,
         **header(),
         "token": secrets.token_hex(8),
         "shards": number,

@@ -16,13 +16,16 @@ from medfetch.ledger import Ledger
 from medfetch.planning import Plan
 from medfetch.progress import Event
 
+FORMAT = 1
+"""Of a receipt (docs/versioning.md)."""
 IMPORTED = "import"
 """The source of what a person has brought: in the place of a host stands the name of what they gave."""
 
 
 def of_plan(plan: Plan) -> dict[str, Any] | None:
-    """The receipt of a plan, None where it was never complete."""
-    content = cache.read_json(plan.folder / "receipt.json")
+    """The receipt of a plan, None where it was never complete. Raises: CacheError, also for one of a newer medfetch."""
+    content = cache.read_json(path := plan.folder / "receipt.json")
+    cache.check_format(content, FORMAT, path)
     return content if isinstance(content, dict) else None
 
 
@@ -59,6 +62,7 @@ def write(
         tree.update(f"{file.sha256} {file.size} {file.path}\n".encode())
     header = plan.header
     content = {
+        "format": FORMAT,
         "dataset": header["dataset"],
         "version": header["version"],
         "name": header["name"],

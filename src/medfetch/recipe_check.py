@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medfetch.recipe_data import REQUIREMENTS, own_steps
-from medfetch.recipe_schema import Finding, schema_findings, suggestion
+from medfetch.recipe_schema import Finding, newer, schema_findings, suggestion
 from medfetch.yaml_marks import Document, Field, Position, dotted, read_marked
 
 LISTS_FILES = ("aspera", "box", "dropbox", "ftp", "gdrive", "http", "links", "manual", "onedrive")
@@ -127,7 +127,7 @@ def _requirements_findings(data: Any) -> Iterator[Finding]:
 def _recipe_findings(data: Any, known: set[str], stem: str | None) -> Iterator[Finding]:
     broken = list(schema_findings(data, None))
     yield from broken
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or newer(data):
         return
     if stem is not None and isinstance(data.get("id"), str) and data["id"] != stem:
         yield Finding(("id",), f"the id {data['id']!r} is not the file's name {stem!r}", "give both the same name")

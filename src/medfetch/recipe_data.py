@@ -8,6 +8,7 @@ from typing import Any
 
 from medfetch import archives, names
 from medfetch.config import parse_size
+from medfetch.recipe_schema import newer
 from medfetch.types import Access, Level, Part, Recipe, Requirement, Route
 
 REQUIREMENTS = "requirements.yaml"
@@ -21,6 +22,8 @@ def built(data: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]], orig
 
     Raises: UsageProblem, LookupError, TypeError, ValueError, AttributeError where the content is no recipe.
     """
+    if newer(data):
+        raise ValueError("a recipe for a newer medfetch")
     shared = {**shared, **own_steps(data)}
     parts = tuple(_part(name, part, shared) for name, part in data.get("parts", {}).items())
     if "routes" in data:

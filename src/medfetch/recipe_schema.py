@@ -13,9 +13,13 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from medfetch.errors import UPGRADE
+
 if TYPE_CHECKING:
     from medfetch.yaml_marks import Field
 
+FORMAT = 1
+"""Of recipes; a recipe that does not say is of the first (docs/versioning.md)."""
 TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -52,6 +56,12 @@ def schema() -> dict[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
+def newer(data: Any) -> bool:
+    """Whether a recipe is of a format that this medfetch does not know."""
+    found = data.get("format") if isinstance(data, dict) else None
+    return isinstance(found, int) and found > FORMAT
+
+
 @cache
 def _validator(definition: str | None) -> Any:
     # Imported here because it takes as long as the whole of `medfetch list`.
@@ -66,6 +76,11 @@ def _validator(definition: str | None) -> Any:
 def schema_findings(data: Any, definition: str | None) -> Iterator[Finding]:
     if data is None:
         yield Finding((), "the file is empty", "docs/recipes.md shows a whole recipe")
+        return
+    if newer(data):
+        # All that is said of another format would be said of what it is not.
+        message = f"written for a newer medfetch (format {data['format']}, not {FORMAT})"
+        yield Finding(("format",), message, UPGRADE)
         return
     errors = list(_validator(definition).iter_errors(data))
     misspelt = {tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"}

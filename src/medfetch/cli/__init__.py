@@ -31,7 +31,7 @@ VERBS = {
     "login": "keep a credential, read from a prompt or standard input",
     "logout": "forget it",
     "completion": "print what makes a shell complete commands and datasets",
-    "recipe": "check recipes, ask the hosts whether they are still true, begin new ones",
+    "recipe": "check recipes, ask the hosts whether they are still true, begin new ones, fetch newer ones",
     "sources": "show the sources: where each comes from, what it needs, its limits",
     "sandbox": "run a stand-in for the archives on loopback",
 }

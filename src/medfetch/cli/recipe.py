@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from medfetch import __version__, catalog, dois
+from medfetch import __version__, catalog, dois, recipe_folders
 from medfetch.cli.common import Session, with_session
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -19,7 +19,7 @@ from medfetch.types import Recipe
 
 @click.group("recipe")
 def command() -> None:
-    """Check recipes, rehearse them, ask the hosts whether they are still true, begin new ones."""
+    """Check recipes, rehearse them, ask the hosts whether they are still true, begin new ones, fetch newer ones."""
 
 
 @command.command("check")
@@ -28,7 +28,7 @@ def command() -> None:
 def check(session: Session, paths: tuple[Path, ...]) -> None:
     """Check recipe files, or all built-in ones, without the network; exit 2 where something is wrong."""
     problems = 0
-    for problem in catalog.check(paths or (catalog.builtin(),)):
+    for problem in catalog.check(paths or (recipe_folders.builtin(),)):
         problems += 1
         where = f"{problem.file}:{problem.line}:{problem.column}"
         hint = f" ({problem.hint})" if problem.hint else ""
@@ -157,3 +157,34 @@ def new(session: Session, name: str, output: Path | None) -> None:
     session.note(f"not told, and listed as unknown: {', '.join(made.unknown)}")
     for problem in catalog.check([path]):
         session.note(f"{path}:{problem.line}: {problem.field}: {problem.message}")
+
+
+@command.command("update")
+@click.option("--from", "address", metavar="URL|DIR", help="An index (https, or a file), a folder, or a repository.")
+@click.option("--commit", metavar="ID", help="Of a git repository: the recipes as they were at this commit.")
+@click.option("--rollback", is_flag=True, help="Go back to the recipes before the last update.")
+@click.option("--reset", is_flag=True, help="Go back to the recipes that came with medfetch, and forget all updates.")
+@with_session
+def update(session: Session, address: str | None, commit: str | None, rollback: bool, reset: bool) -> None:
+    """Fetch newer recipes, without a newer medfetch: from the signed index that the settings name, or from elsewhere.
+
+    They are checked, and then go before those that came with medfetch and behind your own. Exit 4 for a signature that
+    is not right, and for recipes older than were here before: then nothing is changed.
+    """
+    session.in_earnest("recipe update")
+    if rollback + reset + bool(address or commit) > 1:
+        raise UsageProblem("--rollback, --reset, and --from are three things", hint="choose one of them")
+    # With it comes the network.
+    from medfetch.updates import installing, obtaining
+
+    if rollback or reset:
+        outcome = (installing.rollback if rollback else installing.reset)(session.settings)
+    else:
+        outcome = installing.install(obtaining.obtain(address, commit, session.settings), session.settings)
+    told = [f"{len(ids)} {word}: {', '.join(ids)}" for word, ids in outcome.differences.items() if ids]
+    whose = "those that came with medfetch" if outcome.builtin else f"from {outcome.origin}"
+    session.out(outcome.as_dict(), "\n".join([f"recipes number {outcome.number}, {whose}", *told]))
+    for problem in outcome.left_out:
+        session.note(f"left out: {problem.file}: {problem.field}: {problem.message}")
+    if outcome.left_out:
+        session.note("of these, what was there before counts; a newer medfetch may know them")

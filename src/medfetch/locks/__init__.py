@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from medfetch import __version__, cache
-from medfetch.errors import RecipeError, UsageProblem
+from medfetch.errors import UPGRADE, RecipeError, UsageProblem
 
 FORMAT = 1
 """Of the file; another one for what this medfetch could not read."""
@@ -79,7 +79,7 @@ def read(path: Path) -> Lock:
     if not isinstance(content, dict) or not isinstance(content.get("lock"), int):
         raise RecipeError("this is no lock of medfetch", at=str(path), hint="medfetch lock makes one")
     if content["lock"] > FORMAT:
-        raise RecipeError(f"a newer medfetch has made it ({content.get('tool')})", at=str(path), hint="use that one")
+        raise RecipeError(f"a newer medfetch has made it ({content.get('tool')})", at=str(path), hint=UPGRADE)
     rows = content.get("datasets")
     if not isinstance(rows, list):
         raise RecipeError("expected a list of datasets", at=f"{path}: datasets")

@@ -72,7 +72,10 @@ class ApiNet:
         hosts: Hosts,
         stop: threading.Event,
         said: Callable[[str], None] = lambda reason: None,
+        most: int | None = None,
     ) -> None:
+        """``most``: bytes up to which the body of an answer is read."""
+        self._most = most
         self._settings, self.traits, self._hosts, self._stop, self._said = settings, traits, hosts, stop, said
         self._secrets = Secrets(settings, traits, self._post)
         self._tries_again = True
@@ -201,7 +204,11 @@ class ApiNet:
             raise Unreachable(error.message) from error
 
     def _once(self, method: str, url: str, credential: str | None, arguments: dict[str, Any]) -> Any:
-        answer, headers, seconds = self._answered(method, url, credential, arguments)
+        if self._most is None:
+            answer, headers, seconds = self._answered(method, url, credential, arguments)
+        else:
+            arguments = {**arguments, "stream": True}
+            answer, headers, seconds = self._answered(method, url, credential, arguments, _reading(self._most, url))
         log.debug("%s %s: %d", method, shown(answer.url), answer.status_code)
         if answer.status_code >= 400:
             refused = refusal(answer.status_code, headers, url, answer.text[:4000])
@@ -262,6 +269,22 @@ class ApiNet:
         # After a redirect requests would look there again.
         session.rebuild_auth = _only_to_the_same_host
         return session
+
+
+def _reading(most: int, url: str) -> Callable[[Any], None]:
+    """Reads an answer's body, unpacked as it goes over the wire, and refuses what is longer."""
+
+    def begin(answer: Any) -> None:
+        content = bytearray()
+        for block in answer.iter_content(65536):
+            content += block
+            if len(content) > most:
+                answer.close()
+                raise Refused(f"{host_of(url)} answered with more than {most:,} bytes")
+        # Where requests itself keeps what it has read.
+        answer._content = bytes(content)
+
+    return begin
 
 
 class _Listing:
