@@ -9,6 +9,7 @@ The server must start no thread, for none lives on in what is forked, and not im
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import gc
