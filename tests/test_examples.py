@@ -42,17 +42,20 @@ def python(home: Path, cache: Path, name: str, *arguments: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.parametrize("pack", [pytest.param((), marks=pytest.mark.long), ("--pack", "zip")])
+@pytest.mark.long
+@pytest.mark.parametrize("pack", [(), ("--pack", "zip")])
 def test_pytorch_reads_slices(home: Path, cache: Path, pack: tuple[str, ...]) -> None:
     assert python(home, cache, "pytorch_slices.py", SUBJECT, "--sandbox", *pack) == "133 slices of (512, 512)\n"
     packed = list((cache / ".sandbox" / "lidc-idri" / "current").glob("*.zip"))
     assert bool(packed) == bool(pack)
 
 
+@pytest.mark.long
 def test_monai_reads_volumes(home: Path, cache: Path) -> None:
     assert python(home, cache, "monai_volumes.py", SUBJECT, "--sandbox") == "(1, 1, 64, 64, 32)\n"
 
 
+@pytest.mark.long
 def test_snakemake_fetches_and_counts(home: Path, cache: Path) -> None:
     snakemake = peer("SNAKEMAKE", "snakemake").with_name("snakemake")
     command = [snakemake, "-s", EXAMPLES / "Snakefile", "--cores", "2", "--config", "options=--sandbox"]
