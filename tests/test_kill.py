@@ -45,10 +45,16 @@ def until(met: Callable[[], bool], what: str) -> None:
 
 def children(process: subprocess.Popen[str]) -> list[int]:
     """Its workers; not what brings data to the disk now and then (``durability.sync``)."""
+    found = []
     with suppress(OSError):
         found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        return [int(pid) for pid in found if b"medfetch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return []
+    return [int(pid) for pid in found if b"medfetch" in _command_line(pid)]
+
+
+def _command_line(pid: str) -> bytes:
+    with suppress(OSError):  # it has just ended
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def runs(pid: int) -> bool:
