@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -179,7 +180,7 @@ class Import:
     """It is imported as the module is, not when a function is called, and not only for the type checker."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Module:
     name: str
     """Relative to ``medfetch``."""
@@ -201,8 +202,9 @@ def _modules() -> dict[str, Module]:
 MODULES = _modules()
 
 
-def imports(module: Module) -> Iterator[Import]:
-    yield from _imports(module.tree, running=True)
+@cache
+def imports(module: Module) -> list[Import]:
+    return list(_imports(module.tree, running=True))
 
 
 def _imports(node: ast.AST, *, running: bool) -> Iterator[Import]:

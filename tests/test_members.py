@@ -12,6 +12,7 @@ import subprocess
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def recipe(home: Path, **more: Any) -> str:
     )
 
 
+@cache
+def amid_noise(method: int) -> bytes:
+    """FILES, and larger ones before and behind them, in a zip."""
+    before, behind = ({f"Task{task}/{n}.raw": NOISE for n in range(5)} for task in (1, 3))
+    return packed({**before, **FILES, **behind}, method)
+
+
 def sent(box: Sandbox) -> int:
     return sum(entry.sent for entry in box.log)
 
@@ -70,8 +78,7 @@ SELECT = ("--select", "path=data/Task02/labels/*")
 def test_only_the_members_and_the_directory_are_sent(
     box: Sandbox, run: Run, home: Path, method: int, size: bool
 ) -> None:
-    big = {f"Task{task}/{n}.raw": NOISE for task in (1, 3) for n in range(5)}
-    data = box.put(URL, packed({**dict(list(big.items())[:5]), **FILES, **dict(list(big.items())[5:])}, method))
+    data = box.put(URL, amid_noise(method))
     recipe(home, **({"size": len(data)} if size else {}))
     *listed, plan = sorted(run("plan", "scans", *SELECT, "--files", "--json").lines, key=lambda each: each["event"])
     assert {each["path"]: each["unpacked"] for each in listed} == {name: len(data) for name, data in WANTED.items()}

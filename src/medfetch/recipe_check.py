@@ -213,11 +213,15 @@ def _file_findings(route: Mapping[str, Any], where: Field, part: str, owners: di
 
 
 def _numbered(file: Mapping[str, Any]) -> Iterable[str]:
-    """The path of a file, or of each file of a range."""
+    """The path of a file, or of each file of a range that is not too long."""
     if "range" not in file:
         return [file["path"]]
     first, last = file["range"]
-    return (_filled(file["path"], number) for number in range(first, min(last, first + LONGEST_RANGE) + 1))
+    return (_filled(file["path"], number) for number in range(first, last + 1)) if _bearable(first, last) else ()
+
+
+def _bearable(first: int, last: int) -> bool:
+    return last - first < LONGEST_RANGE
 
 
 def _filled(template: str, number: int) -> str:
@@ -226,7 +230,7 @@ def _filled(template: str, number: int) -> str:
 
 def _series_findings(file: Mapping[str, Any], here: Field) -> Iterator[Finding]:
     first, last = file["range"]
-    if last - first >= LONGEST_RANGE:
+    if not _bearable(first, last):
         yield Finding((*here, "range"), f"the range [{first}, {last}] has more than {LONGEST_RANGE:,} numbers")
     if last < first:
         yield Finding((*here, "range"), f"the range [{first}, {last}] is empty", "put the smaller number first")

@@ -203,7 +203,7 @@ def retouched(fault: Fault, answer: Answer) -> Answer:
 
 
 def _rewritten(fault: Fault, answer: Answer) -> Answer:
-    data = bytearray(b"".join(answer.pieces()))
+    data = bytearray().join(answer.pieces())
     headers = dict(answer.headers)
     if fault.changed:
         data = bytearray(data.translate(bytes(byte ^ 0x55 for byte in range(256))))
@@ -211,7 +211,8 @@ def _rewritten(fault: Fault, answer: Answer) -> Answer:
             headers |= {"ETag": f'"{md5(data, usedforsecurity=False).hexdigest()}"', "Last-Modified": CHANGED}
     if fault.corrupt is not None and data:
         data[fault.corrupt % len(data)] ^= 0xFF
-    data = data[fault.rotate :] + data[: fault.rotate]
+    if fault.rotate:  # large objects are not worth a copy
+        data = data[fault.rotate :] + data[: fault.rotate]
     data += Content.noise(fault.extra, "extra").whole()
     if fault.gzip:
         data = bytearray(gzip.compress(data, 1))
