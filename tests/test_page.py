@@ -134,6 +134,7 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, home: Path) -> None:
     assert "file/site" in run("catalog", "--html", "file/site", code=1).err
 
 
+@pytest.mark.long  # of all recipes
 def test_as_json_it_prints_what_the_page_shows(run: Run) -> None:
     assert run("catalog", "--json").lines == [json.loads(json.dumps(content.of(RECIPES, holdings_of(RECIPES))[0]))]
 
@@ -213,7 +214,7 @@ def serving(run: Run, *arguments: str, **more: str) -> Iterator[tuple[subprocess
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_it_ends_when_it_is_interrupted(run: Run, number: signal.Signals) -> None:
     with serving(run) as (process, _):
         process.send_signal(number)

@@ -356,7 +356,9 @@ def test_colours_are_the_systems_or_as_chosen(shown: Page) -> None:
     assert shown.get_by_label("Colours").input_value() == "light"
 
 
-@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (1280, "dark"), (360, "light")])
+@pytest.mark.parametrize(
+    ("width", "colours"), [pytest.param(1280, "light", marks=pytest.mark.long), (1280, "dark"), (360, "light")]
+)
 def test_it_is_accessible_by_the_rules_of_axe(
     context: BrowserContext, tmp_path: Path, width: int, colours: Any
 ) -> None:

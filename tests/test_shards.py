@@ -208,7 +208,10 @@ def test_tasks_share_the_work_and_the_last_writes_the_receipt(
 MODES = {"one machine": "", "other machines": OTHER_MACHINES, "no locks": OTHER_MACHINES + NO_LOCKS}
 
 
-@pytest.mark.parametrize("mode", ["one machine", pytest.param("other machines", marks=pytest.mark.long), "no locks"])
+@pytest.mark.parametrize(
+    "mode",
+    ["one machine", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("other machines", "no locks"))],
+)
 def test_tasks_that_are_killed_are_taken_over(
     run: Run, home: Path, cache: Path, box: Sandbox, wanted: dict[str, str], mode: str
 ) -> None:

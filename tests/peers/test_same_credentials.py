@@ -108,6 +108,7 @@ def said(python: str, code: str, *arguments: str, environment: dict[str, str]) -
     return ran.stdout.splitlines()[-1] if ran.returncode == 0 else "error"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", CLIENTS)
 def test_the_same_secret_is_found(program: str, tmp_path: Path) -> None:
     python = python_of(program)

@@ -465,7 +465,7 @@ def test_a_wrong_byte_is_found_by_the_digest_that_storage_tells(box: Sandbox, ru
     assert sum("a.csv" in entry.target and "/storage/" in entry.target for entry in box.log) == 2
 
 
-@pytest.mark.parametrize("size", [3_000_000, SEGMENTS_FROM + 5])
+@pytest.mark.parametrize("size", [3_000_000, pytest.param(SEGMENTS_FROM + 5, marks=pytest.mark.long)])
 @pytest.mark.parametrize("wrong", [False, True])
 def test_of_what_storage_composed_the_crc32c_is_compared(box: Sandbox, run: Run, size: int, wrong: bool) -> None:
     """In one stream, and in several ranges."""
