@@ -54,7 +54,7 @@ def test_workers_that_only_die_end_the_run(run: Run, home: Path) -> None:
 
 
 def test_a_worker_that_hangs_does_not_hold_up_the_end(run: Run, box: Sandbox) -> None:
-    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_PROCESSES="1")
+    process = run.anew().start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_PROCESSES="1")
     until(lambda: box.stats.data_bytes > 500_000, "some bytes")
     (worker,) = children(process)
     os.kill(worker, signal.SIGSTOP)

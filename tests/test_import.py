@@ -504,7 +504,7 @@ def test_two_at_once_take_it_in_once(run: Run, cache: Path, downloads: Path, man
 
 
 def test_a_signal_ends_it_in_order(run: Run, cache: Path, downloads: Path, many: dict[str, str]) -> None:
-    process = run.start("import", "many", downloads, "--json")
+    process = run.anew().start("import", "many", downloads, "--json")
     assert any('"event": "start"' in line for line in iter(process.stdout.readline, ""))  # type: ignore[union-attr]
     process.terminate()
     _, err = process.communicate(timeout=60)

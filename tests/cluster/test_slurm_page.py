@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text(encoding="utf
 BLOCKS = dict(re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 """By their language; the commands have none."""
 SUBJECTS = ("LIDC-IDRI-0001", "LIDC-IDRI-0002")
-SLOW = {"match": r"\.dcm$", "rate": 20_000, "times": None}
+SLOW = {"match": r"\.dcm$", "rate": 4_000, "times": None}
 
 
 def wanted(*subjects: str) -> dict[str, str]:
