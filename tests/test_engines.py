@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from datasets import COLLECTION, of_subject, tree
-from running import Run
+from running import Medfetch, Run
 from test_kill import CAP, SLOW, SUBJECTS, children, runs, total, until
 
 from medfetch.sandbox import Sandbox
@@ -22,6 +22,11 @@ FEW_DEATHS = "import medfetch.engines.local as local\nlocal.DEATHS = 2\n"
 def box() -> Iterator[Sandbox]:
     with Sandbox(max_instance_bytes=CAP, faults=[SLOW]) as box:
         yield box
+
+
+@pytest.fixture
+def run(run: Medfetch) -> Run:
+    return run.anew()
 
 
 def test_workers_may_die_often_as_long_as_work_gets_done(run: Run, home: Path, box: Sandbox, cache: Path) -> None:

@@ -113,7 +113,7 @@ def take(path: Path, **about: object) -> Lease | None:
                 with suppress(PermissionError):  # FAT has no modes
                     os.fchmod(descriptor, _mode(path))
                 json.dump(content, file)
-        except OSError:
+        except BaseException:  # also a signal's: of what is half written nobody could tell that its owner is dead
             path.unlink(missing_ok=True)
             raise
         return Lease(path, content)
