@@ -15,6 +15,7 @@ import fcntl
 import gc
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -32,8 +33,8 @@ IMPORTED = (
 )  # fmt: skip
 """What most runs need; not duckdb, which starts a thread as it is imported."""
 RUN, WORKER = ["-m", "medfetch"], ["-P", "-m", "medfetch.engines.worker"]
-LATE = {"HOME", "PATH", "AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK"}
-"""Variables that nothing reads before it is used, as those of medfetch are."""
+LATE = re.compile(r"HOME|PATH|NO_GCE_CHECK|(AWS|GOOGLE|KAGGLE|MEDFETCH)_\w+|\w+_(API_KEY|AUTHORIZATION|TOKEN)")
+"""Variables that nothing reads before it wants them: those of medfetch, and of logins."""
 SAME = {"LC_ALL": "C.UTF-8"}
 ALONE = {"OPENBLAS_NUM_THREADS": "1"}
 """For the server: else numpy, which pydicom imports, starts threads."""
@@ -47,7 +48,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def may_fork(environment: dict[str, str]) -> bool:
     """Whether a start in this environment would be as the server's was."""
-    told = {name: value for name, value in environment.items() if name not in LATE and name[:9] != "MEDFETCH_"}
+    told = {name: value for name, value in environment.items() if not LATE.fullmatch(name)}
     return sys.platform == "linux" and told == SAME
 
 
@@ -151,6 +152,8 @@ def be(
     descriptors: list[int],
 ) -> None:  # fmt: skip
     """Makes of a forked process what a start would have made, and is it."""
+    if module == RUN[-1]:
+        os.setsid()
     given = [fcntl.fcntl(each, fcntl.F_DUPFD, HIGH) for each in given]
     os.closerange(3, HIGH)
     for descriptor, number in zip(given, descriptors, strict=True):
@@ -160,7 +163,6 @@ def be(
     os.environ.clear()
     os.environ.update(environment)
     if module == RUN[-1]:
-        os.setsid()
         sys.path[0] = folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if not os.fork():

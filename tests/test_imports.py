@@ -191,15 +191,14 @@ class Module:
         return f"{self.path.relative_to(ROOT)}:{line}"
 
 
-def _modules() -> dict[str, Module]:
+@cache
+def modules() -> dict[str, Module]:
+    """By name; read when the first test wants them, not by each process that collects tests."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
         found[name] = Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
     return found
-
-
-MODULES = _modules()
 
 
 @cache
@@ -216,7 +215,7 @@ def _imports(node: ast.AST, *, running: bool) -> Iterator[Import]:
             assert child.module and not child.level, f"line {child.lineno}: imports are written in full"
             for name in child.names:
                 longer = f"{child.module}.{name.name}"
-                is_module = longer.removeprefix("medfetch.") in MODULES
+                is_module = longer.removeprefix("medfetch.") in modules()
                 yield _import(longer if is_module else child.module, child.lineno, running)
         else:
             function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
@@ -235,7 +234,7 @@ def under(name: str, parents: list[str]) -> bool:
 
 def broken(rule: str, name: str) -> list[str]:
     """The imports of a module, as sentences, that a rule forbids."""
-    module, wrong = MODULES[name], []
+    module, wrong = modules()[name], []
     for each in imports(module):
         if not each.ours or not each.what:  # the package itself holds only names that are imported when used
             continue
@@ -246,7 +245,7 @@ def broken(rule: str, name: str) -> list[str]:
 
 
 def ruled(by: str) -> list[str]:
-    return [name for name in MODULES if under(name, [by])]
+    return [name for name in modules() if under(name, [by])]
 
 
 @pytest.mark.parametrize("rule", [*MAY, *NEVER])
@@ -258,13 +257,13 @@ def test_each_module_imports_only_what_the_law_allows(rule: str) -> None:
 
 @pytest.mark.parametrize("targets", [*MAY.values(), *NEVER.values()], ids=[*MAY, *NEVER])
 def test_the_law_speaks_only_of_modules_that_exist(targets: list[str]) -> None:
-    assert [target for target in targets if target not in MODULES] == []
+    assert [target for target in targets if target not in modules()] == []
 
 
 def test_a_source_imports_no_other_source() -> None:
     wrong = [
         f"{module.at(each.line)}: {name} imports {each.what}"
-        for name, module in MODULES.items()
+        for name, module in modules().items()
         if name.startswith("sources.")
         for each in imports(module)
         if each.ours and each.what.startswith("sources.") and not each.what.startswith("sources._")
@@ -276,7 +275,7 @@ def test_a_source_imports_no_other_source() -> None:
 def test_a_package_is_used_only_where_the_law_allows(package: str) -> None:
     wrong = [
         f"{module.at(each.line)}: {name} imports {each.what}"
-        for name, module in MODULES.items()
+        for name, module in modules().items()
         for each in imports(module)
         if not each.ours and under(each.what, [package]) and not under(name, ONLY[package])
     ]
@@ -285,7 +284,7 @@ def test_a_package_is_used_only_where_the_law_allows(package: str) -> None:
 
 def test_only_the_settings_read_the_environment() -> None:
     wrong = []
-    for name, module in MODULES.items():
+    for name, module in modules().items():
         for node in ast.walk(module.tree):
             read = (
                 isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv")
@@ -303,7 +302,7 @@ def test_sql_is_written_in_few_places() -> None:
     statement = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|CREATE|ATTACH|PRAGMA)\b")
     writers = {
         name
-        for name, module in MODULES.items()
+        for name, module in modules().items()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
     }
@@ -312,7 +311,8 @@ def test_sql_is_written_in_few_places() -> None:
 
 def test_no_module_imports_itself_in_a_circle() -> None:
     graph = {
-        name: {each.what for each in imports(module) if each.ours and each.running} for name, module in MODULES.items()
+        name: {each.what for each in imports(module) if each.ours and each.running}
+        for name, module in modules().items()
     }
     try:
         TopologicalSorter(graph).prepare()
@@ -324,7 +324,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
     declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in lines}
-    tops = {each.what.partition(".")[0] for module in MODULES.values() for each in imports(module) if not each.ours}
+    tops = {each.what.partition(".")[0] for module in modules().values() for each in imports(module) if not each.ours}
     foreign = tops - set(sys.stdlib_module_names) - LATER
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} == declared
 
