@@ -25,6 +25,7 @@ def wanted(*subjects: str) -> dict[str, str]:
     return {name: digest for subject in subjects for name, digest in of_subject(subject, INSTANCE).items()}
 
 
+@pytest.mark.long
 def test_a_script_survives_what_befalls_its_tasks(slurm: Slurm, box: Box, medfetch: Medfetch, tmp_path: Path) -> None:
     on_cluster = Slurm(medfetch.environment)
     home = cache.home(tmp_path / "cache", "lidc-idri", None)
