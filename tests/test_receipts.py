@@ -74,7 +74,7 @@ def test_what_cannot_be_compared_says_so(run: Run, home: Path, cache: Path, name
     assert "is no folder" in run("verify", "--receipt", path, home / "none", code=2).err
     path.write_text(json.dumps({**receipt, "sandbox": True}))
     assert "is not of this cache" in run("verify", "--receipt", path, code=2).err
-    shutil.rmtree(cache)
+    shutil.rmtree(cache, ignore_errors=True)  # the mark of what is not synced may just be going
     path.write_text(json.dumps(receipt))
     assert "nothing of few is in the cache" in run("verify", "--receipt", path, code=1).err
 
