@@ -25,6 +25,18 @@ def wanted(*subjects: str) -> dict[str, str]:
     return {name: digest for subject in subjects for name, digest in of_subject(subject, INSTANCE).items()}
 
 
+def test_a_script_fetches_what_one_machine_would(slurm: Slurm, box: Box, medfetch: Medfetch, tmp_path: Path) -> None:
+    on_cluster = Slurm(medfetch.environment)
+    said = on_cluster("bash", "-euc", f"cd {tmp_path}\n{BLOCKS['']}")
+    verify = re.findall(r"^(?:Submitted batch job|submitted) ([0-9]+)", said, re.MULTILINE)[0]
+    until(lambda: not on_cluster.queue(), "both jobs are through")
+    assert (
+        f"{len(wanted(*SUBJECTS))} files, 0 bad" in (tmp_path / f"medfetch-lidc-idri-verify-{verify}.log").read_text()
+    )
+    assert tree(cache.home(tmp_path / "cache", "lidc-idri", None).root) == wanted(*SUBJECTS)
+    assert box.most_connections <= 64
+
+
 @pytest.mark.long
 def test_a_script_survives_what_befalls_its_tasks(slurm: Slurm, box: Box, medfetch: Medfetch, tmp_path: Path) -> None:
     on_cluster = Slurm(medfetch.environment)
