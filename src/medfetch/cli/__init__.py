@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
+from gc import freeze  # not "import gc": the verb of that name takes its place
 from importlib import import_module
 
 import click
@@ -82,4 +82,4 @@ def main() -> None:
         sys.exit(1)
     finally:
         # As Python ends it would look for garbage among all that was imported: a tenth of the time of a short command.
-        gc.freeze()
+        freeze()
