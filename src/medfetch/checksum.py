@@ -55,8 +55,11 @@ def git_blob(digest: str, size: int) -> Checksum:
     return Checksum(f"git-sha1-{size}", parse(f"sha1:{digest}").hex)
 
 
+Data = bytes | bytearray | memoryview
+
+
 class _Hash(Protocol):
-    def update(self, data: bytes | bytearray, /) -> None: ...
+    def update(self, data: Data, /) -> None: ...
 
     def hexdigest(self) -> str: ...
 
@@ -69,7 +72,7 @@ class _Crc32c:
 
         self._extend, self._value = google_crc32c.extend, 0
 
-    def update(self, data: bytes | bytearray, /) -> None:
+    def update(self, data: Data, /) -> None:
         self._value = self._extend(self._value, bytes(data))
 
     def hexdigest(self) -> str:
@@ -90,7 +93,7 @@ class _QuickXor:
     def __init__(self) -> None:
         self._column, self._length, self._rest = 0, 0, b""
 
-    def update(self, data: bytes | bytearray, /) -> None:
+    def update(self, data: Data, /) -> None:
         self._length += len(data)
         data = self._rest + data if self._rest else data
         whole = len(data) - len(data) % self.WIDTH
@@ -98,7 +101,7 @@ class _QuickXor:
             self._fold(data[at : min(at + self.FOLD, whole)])
         self._rest = bytes(data[whole:])
 
-    def _fold(self, block: bytes | bytearray) -> None:
+    def _fold(self, block: Data) -> None:
         """Halves it until 160 bytes are left; bytes that are not there count as zero."""
         value, width = int.from_bytes(block, "little"), self.FOLD
         while width > self.WIDTH:
@@ -123,7 +126,7 @@ class _InPieces:
         self._length, self._left = length, length
         self._piece, self._whole = hashlib.sha1(usedforsecurity=False), hashlib.sha1(usedforsecurity=False)
 
-    def update(self, data: bytes | bytearray, /) -> None:
+    def update(self, data: Data, /) -> None:
         view = memoryview(data)
         while view:
             self._piece.update(view[: self._left])
@@ -145,7 +148,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes | bytearray, /) -> None:
+    def update(self, data: Data, /) -> None:
         self._value = zlib.crc32(data, self._value)
 
     def hexdigest(self) -> str:
@@ -178,7 +181,7 @@ class Hasher:
             if checksum.algorithm not in self._hashes:
                 self._hashes[checksum.algorithm] = _started(checksum.algorithm)
 
-    def update(self, blocks: Iterable[bytes | bytearray], count: int) -> None:
+    def update(self, blocks: Iterable[Data], count: int) -> None:
         """Takes in ``blocks``, of ``count`` bytes together."""
         self.length += count
         for hash_ in self._hashes.values():

@@ -1,8 +1,7 @@
 """One large file from one address in several ranges at once. It must not know sources, plans or SQL.
 
 Threads take pieces in order, each as many as it gets along with; whoever helps may come and go. All ranges are of one
-version (``If-Range``). The digest follows the front: bytes that arrive there are hashed from memory, others are read
-once, from the page cache, by whichever thread has just finished a range.
+version (``If-Range``).
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from medfetch.cache import disk_errors
-from medfetch.checksum import BLOCK, Hasher
+from medfetch.checksum import Hasher
 from medfetch.errors import MedfetchError
+from medfetch.front import Front
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial, write_all
-from medfetch.pieces import PIECE, Pieces
-from medfetch.span import Changed, NoData, NoRanges, Span
+from medfetch.pieces import Pieces
+from medfetch.span import NoData, NoRanges, Span
 from medfetch.types import Checksum, RemoteFile
 
 if TYPE_CHECKING:
@@ -49,12 +49,10 @@ class Segments:
         self.terms, self.refusal = terms, refusal
         self.provable = bool(file.checksums)
         self.pieces = Pieces(partial.pieces, size)
-        self.hasher = Hasher(file.checksums)
         self.descriptor = -1
         self.identified = False
         """Whether the host has said which version it sends, so that others may ask for the same."""
         self._changed = threading.Condition()
-        self._hashing = threading.Lock()
         self._open: list[int] = []
         self._at_work = 0
         self._most = FIRST_PIECES
@@ -76,6 +74,7 @@ class Segments:
         self.terms.received(self.pieces.total)
         with disk_errors(path):
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self.front = Front(self.partial, self.pieces, self.descriptor, self.terms.stop)
             if length > size:
                 os.ftruncate(self.descriptor, size)
             if self.pieces.total:
@@ -123,14 +122,16 @@ class Segments:
 
     def _leave_to_partial(self) -> None:
         """Hashes what is whole from the beginning on; the partial has that then."""
-        self._catch_up()
+        self.front.catch_up()
         with disk_errors(self.partial.path):
             self.partial.head = os.pread(self.descriptor, HEAD, 0)
-        self.partial.hasher = self.hasher
+        self.partial.hasher = self.front.hasher
 
     def end(self) -> None:
         """Nobody writes any more after this."""
         self._halt()
+        if self.descriptor >= 0:
+            self.front.end()
         self.pieces.close()
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -147,11 +148,11 @@ class Segments:
         self._halt()
         self._leave_to_partial()
         with disk_errors(self.partial.path):
-            os.ftruncate(self.descriptor, self.hasher.length)
+            os.ftruncate(self.descriptor, self.partial.length)
         self.partial.note(self.url, self.validator)
         self.end()
         self.pieces.remove()
-        self.terms.received(self.hasher.length - self.pieces.total)
+        self.terms.received(self.partial.length - self.pieces.total)
 
     def leave(self) -> None:
         """Ends; what is here stays for another attempt."""
@@ -212,7 +213,7 @@ class Segments:
             span.complete(self.getter.get(span.request(), span))
             each = (time.monotonic() - began) / len(pieces)
             self._most = max(1, min(MOST_PIECES, int(SPAN / each)))
-            self._catch_up()
+            self.front.follow()
         finally:
             with self._changed:
                 for number in pieces:
@@ -236,8 +237,9 @@ class Segments:
             self.pieces.begin(self.url, version)
         if told and not self.file.checksums:
             # Nothing is hashed before the first answer.
-            self.hasher = Hasher((told,))
+            self.front.hasher = Hasher((told,))
         self.identified = True
+        self.front.follow()
         self._ask_for_help()
 
     def _ask_for_help(self) -> None:
@@ -256,32 +258,5 @@ class Segments:
             write_all(self.descriptor, blocks, count, offset)
         self.pieces.add(offset, count)
         self.pieces.sync(self.descriptor)
-        if self._hashing.acquire(blocking=False):
-            try:
-                if self.hasher.length == offset:
-                    self.hasher.update(blocks, count)
-            finally:
-                self._hashing.release()
         self.terms.received(count)
-
-    def _catch_up(self) -> None:
-        """Hashes what is whole behind the front, unless another thread does.
-
-        Raises: InterruptedError; Changed where the file was cut from outside.
-        """
-        if not self._hashing.acquire(blocking=False):
-            return
-        try:
-            while (front := self.hasher.length) < self.pieces.size:
-                here = self.pieces.reached(front // PIECE) - front
-                if here <= 0:
-                    return
-                if self.terms.stop.is_set():
-                    raise InterruptedError
-                with disk_errors(self.partial.path):
-                    block = os.pread(self.descriptor, min(BLOCK, here), front)
-                if not block:
-                    raise Changed(f"the partial of {self.file.path} was cut from outside")
-                self.hasher.update((block,), len(block))
-        finally:
-            self._hashing.release()
+        self.front.wrote(offset, blocks, count)
