@@ -111,9 +111,9 @@ def test_the_disk_fills_up_and_is_made_room(medfetch: Run, home: Path, disk: Pat
     here = in_place(cache)
     assert here.items() < WANTED.items()
     before = len(server.asked)
-    # While nothing is better it says so again, and asks nobody.
+    # While nothing is better it says so again, and asks nobody; it may name what had come and was written down.
     medfetch("get", name, "--json", code=5, MEDFETCH_CACHE=str(cache))
-    assert in_place(cache) == here
+    assert here.items() <= in_place(cache).items() < WANTED.items()
     assert len(server.asked) == before
     (disk / "other").unlink()
     medfetch("get", name, "--json", MEDFETCH_CACHE=str(cache))
