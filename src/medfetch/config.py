@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,7 +56,7 @@ class Settings:
     """What opens the sandbox's gates, by kind of secret (``credentials``): in a rehearsal there are no others."""
     jobs: int | None = None
     """Connections of one run, over all its processes; None: as many as help. A source's own limit goes before."""
-    processes: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
+    processes: int = field(default_factory=lambda: min(4, processors()))
     limit_rate: int | None = None
     """Bytes per second, all connections together."""
     tries: int = 5
@@ -86,6 +87,11 @@ class Settings:
             self, cache=self.cache / ".sandbox", cache_layers=tuple(layer / ".sandbox" for layer in self.cache_layers),
             endpoints={**self.endpoints, **endpoints}, sandbox=True, made_up=made_up or {}, backoff=0.2,
         )  # fmt: skip
+
+
+def processors() -> int:
+    """How many this process may use: in a cluster's job fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def parse_size(text: str) -> int:

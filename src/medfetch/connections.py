@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 
+from medfetch.config import processors
+
 START = 4
 """At the beginning, of each process: nearby, more would only be in each other's way."""
 MOST = 64
@@ -20,6 +22,9 @@ FAR, LEAP = 0.03, 8
 for what could be measured before that would only tell the same."""
 BUSY = 0.5
 """Of one processor's time; a process that needs more for what it has would only be slowed by further connections."""
+SATURATED, FEW = 0.6, 2
+"""Of all processors' time; a process that takes more than that has too many threads in each other's way: so few do as
+much."""
 STRIDE = 4
 """So many times as many at most at the first step, where this process has time for them: each of a host's connections
 may be slow. Later steps double."""
@@ -97,7 +102,9 @@ class Connections:
     def _decide(self, now: float, rate: float, effort: float) -> None:
         """``effort``: of one processor's time, what this process took for that rate."""
         before, old = self._before or (self.allowed, 0.0)
-        if effort > BUSY or rate < old * (1 + WORTH * (self.allowed / before - 1)):
+        if effort > SATURATED * processors() and self.allowed > FEW:
+            self.allowed, self._before, self._factor, self._held_until = FEW, None, 1.25, now + HOLD
+        elif effort > BUSY or rate < old * (1 + WORTH * (self.allowed / before - 1)):
             # As many as would have brought this much.
             enough = before if effort > BUSY else int(before * rate / old)
             self.allowed, self._before, self._factor = max(before, min(enough, self.allowed)), None, 1.25

@@ -1,7 +1,8 @@
 """One large file from one address in several ranges at once. It must not know sources, plans or SQL.
 
 Threads take pieces in order, each as many as it gets along with; whoever helps may come and go. All ranges are of one
-version (``If-Range``).
+version (``If-Range``). The digest follows the front: bytes that arrive there are hashed from memory, others are read
+once, from the page cache, by whichever thread has just finished a range.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from typing import TYPE_CHECKING
 from medfetch.cache import disk_errors
 from medfetch.checksum import Hasher
 from medfetch.errors import MedfetchError
-from medfetch.front import Front
 from medfetch.net.http import Answer
 from medfetch.net.layers import Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial, write_all
-from medfetch.pieces import Pieces
-from medfetch.span import NoData, NoRanges, Span
+from medfetch.pieces import PIECE, Pieces
+from medfetch.span import Changed, NoData, NoRanges, Span
 from medfetch.types import Checksum, RemoteFile
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ SEGMENTS_FROM = 64 << 20
 FIRST_PIECES, MOST_PIECES, SPAN = 4, 32, 1.0
 """Pieces of the first request, and of one at the most, and seconds that it should take: more than one, because each
 request costs a round trip; no more, because who comes later can take nothing of it over."""
+AGAIN = 256 << 10
+"""Bytes that are read again at once; they fit a core's second-level cache."""
 HELP_AGAIN = 5.0
 """Seconds after a range failed before further threads are asked to help."""
 
@@ -49,10 +51,12 @@ class Segments:
         self.terms, self.refusal = terms, refusal
         self.provable = bool(file.checksums)
         self.pieces = Pieces(partial.pieces, size)
+        self.hasher = Hasher(file.checksums)
         self.descriptor = -1
         self.identified = False
         """Whether the host has said which version it sends, so that others may ask for the same."""
         self._changed = threading.Condition()
+        self._hashing = threading.Lock()
         self._open: list[int] = []
         self._at_work = 0
         self._most = FIRST_PIECES
@@ -74,7 +78,6 @@ class Segments:
         self.terms.received(self.pieces.total)
         with disk_errors(path):
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            self.front = Front(self.partial, self.pieces, self.descriptor, self.terms.stop)
             if length > size:
                 os.ftruncate(self.descriptor, size)
             if self.pieces.total:
@@ -122,16 +125,14 @@ class Segments:
 
     def _leave_to_partial(self) -> None:
         """Hashes what is whole from the beginning on; the partial has that then."""
-        self.front.catch_up()
+        self._catch_up()
         with disk_errors(self.partial.path):
             self.partial.head = os.pread(self.descriptor, HEAD, 0)
-        self.partial.hasher = self.front.hasher
+        self.partial.hasher = self.hasher
 
     def end(self) -> None:
         """Nobody writes any more after this."""
         self._halt()
-        if self.descriptor >= 0:
-            self.front.end()
         self.pieces.close()
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -148,11 +149,11 @@ class Segments:
         self._halt()
         self._leave_to_partial()
         with disk_errors(self.partial.path):
-            os.ftruncate(self.descriptor, self.partial.length)
+            os.ftruncate(self.descriptor, self.hasher.length)
         self.partial.note(self.url, self.validator)
         self.end()
         self.pieces.remove()
-        self.terms.received(self.partial.length - self.pieces.total)
+        self.terms.received(self.hasher.length - self.pieces.total)
 
     def leave(self) -> None:
         """Ends; what is here stays for another attempt."""
@@ -213,7 +214,7 @@ class Segments:
             span.complete(self.getter.get(span.request(), span))
             each = (time.monotonic() - began) / len(pieces)
             self._most = max(1, min(MOST_PIECES, int(SPAN / each)))
-            self.front.follow()
+            self._catch_up()
         finally:
             with self._changed:
                 for number in pieces:
@@ -237,9 +238,8 @@ class Segments:
             self.pieces.begin(self.url, version)
         if told and not self.file.checksums:
             # Nothing is hashed before the first answer.
-            self.front.hasher = Hasher((told,))
+            self.hasher = Hasher((told,))
         self.identified = True
-        self.front.follow()
         self._ask_for_help()
 
     def _ask_for_help(self) -> None:
@@ -258,5 +258,33 @@ class Segments:
             write_all(self.descriptor, blocks, count, offset)
         self.pieces.add(offset, count)
         self.pieces.sync(self.descriptor)
+        if self._hashing.acquire(blocking=False):
+            try:
+                if self.hasher.length == offset:
+                    self.hasher.update(blocks, count)
+            finally:
+                self._hashing.release()
         self.terms.received(count)
-        self.front.wrote(offset, blocks, count)
+
+    def _catch_up(self) -> None:
+        """Hashes what is whole behind the front, unless another thread does.
+
+        Raises: InterruptedError; Changed where the file was cut from outside.
+        """
+        if not self._hashing.acquire(blocking=False):
+            return
+        buffer = memoryview(bytearray(AGAIN))
+        try:
+            while (front := self.hasher.length) < self.pieces.size:
+                here = self.pieces.reached(front // PIECE) - front
+                if here <= 0:
+                    return
+                if self.terms.stop.is_set():
+                    raise InterruptedError
+                with disk_errors(self.partial.path):
+                    count = os.preadv(self.descriptor, [buffer[:here]], front)
+                if not count:
+                    raise Changed(f"the partial of {self.file.path} was cut from outside")
+                self.hasher.update((buffer[:count],), count)
+        finally:
+            self._hashing.release()

@@ -21,15 +21,14 @@ from medfetch.hosts import host_of
 from medfetch.net import ftp
 from medfetch.net.signing import signed
 
-RECEIVE = 32 * 1024
-"""Bytes that libcurl reads at once."""
+BUFFER = 512 * 1024
+"""Bytes handed over at once; fits a core's second-level cache."""
+RECEIVE, RECEIVE_ALONE = 32 * 1024, 256 * 1024
+"""Bytes that libcurl reads at once: for a handle among many, and for one that has a thread to itself."""
 MANY = 16
-"""Blocks that are handed over at once: libcurl's have 16 KiB at the most, and so many fit a core's second-level
-cache."""
+"""Blocks that are handed over at once, where bytes are not counted: libcurl's have 16 KiB at the most."""
 HOLD = 0.01
 """Seconds for which received bytes are gathered at the most; what is held would be lost in a kill."""
-LOOK = 0.1
-"""Seconds between two looks whether a request is to be broken off."""
 CONNECT_TIMEOUT = 30
 SLOWEST = 1024
 """Bytes per second; a transfer that stays below for ``patience`` seconds is given up."""
@@ -73,13 +72,13 @@ class Curl:
         self._blocks: list[bytes] = []
         self._headers: list[str] | None = None
         self._patience = 0.0
+        self._alone = True
         self._ftp = False
         """Whether the address that was asked last is one of FTP."""
         self._start = 0
         """Of FTP, the byte from which on was asked."""
         self._curl = curl = pycurl.Curl()
-        self._by_itself = Crowd()
-        # The connection is this handle's alone, in whichever crowd it is performed: both are closed together.
+        # The connection is this handle's alone, by whichever way it is run: who closes the one closes the other.
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         curl.setopt(pycurl.SHARE, self._share)
@@ -88,7 +87,7 @@ class Curl:
         curl.setopt(pycurl.CAINFO, ca_bundle)
         # Many HTTP/1.1 connections beat one of HTTP/2, whose window is shared (3.4 times at 50 ms round trip).
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        curl.setopt(pycurl.BUFFERSIZE, RECEIVE)
+        curl.setopt(pycurl.BUFFERSIZE, RECEIVE_ALONE)
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST)
         # A proxy's answer to CONNECT is not the host's.
@@ -97,9 +96,9 @@ class Curl:
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
-        # libcurl hands out 16 KiB at a time: passed on one by one, each would cost a system call and two changes of the
-        # thread that Python runs: they are gathered, though not for long.
-        curl.setopt(pycurl.WRITEFUNCTION, self._blocks.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        curl.setopt(pycurl.NOPROGRESS, 0)
+        curl.setopt(pycurl.XFERINFOFUNCTION, self._progress)
         # For the date of a file; one change of folder for each file, not one for each part of its path.
         curl.setopt(pycurl.OPT_FILETIME, 1)
         curl.setopt(pycurl.FTP_FILEMETHOD, pycurl.FTPMETHOD_SINGLECWD)
@@ -115,15 +114,12 @@ class Curl:
         self.begin(url, headers, receiver, secret=secret, patience=patience)
         if command:
             self._curl.setopt(pycurl.CUSTOMREQUEST, command)
-        self._by_itself.add(self)
+        self.crowded(False)
         try:
-            while not (through := self._by_itself.turn(LOOK)):
-                if self._stopped():
-                    self._hand_over()
-                    raise self._error or InterruptedError
-        finally:
-            self._by_itself.drop()
-        return self.end(through[0][1])
+            self._curl.perform()
+        except pycurl.error as error:
+            return self.end(error.args)
+        return self.end()
 
     def begin(
         self, url: str, headers: Mapping[str, str], receiver: Receiver, *, secret: Secret | None, patience: float
@@ -134,7 +130,9 @@ class Curl:
         self._error = None
         self._lines.clear()
         self._blocks.clear()
-        self._handed_over = time.monotonic()
+        self._held = 0
+        self._first = 0.0
+        self._started = self._handed_over = time.monotonic()
         self._set(url, headers, secret, patience)
 
     def end(self, failure: tuple[int, str] | None = None) -> Answer:
@@ -155,6 +153,14 @@ class Curl:
             raise Refused(f"{asked}: {PROXY_LOGIN}", status=407)
         raise _translated(failure[0], failure[1], asked, host_of(_heads(self._lines, self._asked)[0]))
 
+    def crowded(self, yes: bool) -> None:
+        """Whether ``Crowd`` looks after what is received: then no Python runs for each block."""
+        if yes == self._alone:
+            self._alone = not yes
+            self._curl.setopt(pycurl.WRITEFUNCTION, self._blocks.append if yes else self._write)
+            self._curl.setopt(pycurl.NOPROGRESS, yes)
+            self._curl.setopt(pycurl.BUFFERSIZE, RECEIVE if yes else RECEIVE_ALONE)
+
     @property
     def holds(self) -> bool:
         """Whether something was received that was not passed on yet."""
@@ -167,7 +173,6 @@ class Curl:
         return self._error is None
 
     def close(self) -> None:
-        self._by_itself.close()
         self._curl.close()
         self._share.close()
 
@@ -217,21 +222,43 @@ class Curl:
         curl.setopt(pycurl.FTP_RESPONSE_TIMEOUT, max(1, round(patience)))
         curl.unsetopt(pycurl.CUSTOMREQUEST)
 
+    # libcurl hands out 16 KiB at a time. Passed on one by one, each would cost a system call and two changes of the
+    # thread that Python runs: they are gathered, though not for long.
+
+    def _write(self, block: bytes) -> int | None:
+        self._first = self._first or time.monotonic()
+        self._blocks.append(block)
+        self._held += len(block)
+        return self._hand_over() if self._held >= BUFFER else None
+
+    def _progress(self, *_: object) -> int:
+        if self._stopped():
+            self._hand_over()
+            self._error = self._error or InterruptedError()
+            return 1
+        return 0 if self.look(time.monotonic()) else 1
+
+    def _waited(self) -> float:
+        """Seconds until the first byte of a body."""
+        if self._alone:  # libcurl must not be asked from within one of its calls
+            return (self._first or self._handed_over) - self._started
+        return float(self._curl.getinfo(pycurl.STARTTRANSFER_TIME))
+
     def _head(self, over: bool) -> tuple[str, int, dict[str, str]]:
         # By a proxy, FTP is asked for over HTTP.
         if self._ftp and not any(line[:5] == b"HTTP/" for line in self._lines[:1]):
             return self._asked, *ftp.head(self._lines, self._start, over=over)
         return _heads(self._lines, self._asked)
 
-    def _hand_over(self, over: bool = False) -> None:
-        """Passes on what was received; what that raises is kept. ``over``: nothing else comes."""
-        self._handed_over = time.monotonic()
+    def _hand_over(self, over: bool = False) -> int | None:
+        """Passes on what was received; -1, which ends the transfer, where that fails. ``over``: nothing else comes."""
+        self._held, self._handed_over = 0, time.monotonic()
+        # libcurl cannot carry a Python exception: it is kept.
         try:
             if self._answer is None:
                 last, status, fields = self._head(over)
                 if status:
-                    waited = float(self._curl.getinfo(pycurl.STARTTRANSFER_TIME))
-                    self._answer = Answer(status, fields, last, last != self._asked, waited)
+                    self._answer = Answer(status, fields, last, last != self._asked, self._waited())
                     self._receiver.begin(self._answer)
                 elif self._blocks:
                     # HTTP/0.9, or a server that does not speak HTTP at all.
@@ -240,8 +267,10 @@ class Curl:
                 self._receiver.data(self._blocks)
         except BaseException as error:
             self._error = error
+            return -1
         finally:
             self._blocks.clear()
+        return None
 
 
 class Crowd:
@@ -258,6 +287,7 @@ class Crowd:
     def add(self, client: Curl) -> None:
         """Takes on a handle after its ``begin``."""
         handle = client._curl
+        client.crowded(True)
         self._at_work[handle] = client
         self._multi.add_handle(handle)
 
