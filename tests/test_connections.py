@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from medfetch import connections
-from medfetch.connections import START, Connections
+from medfetch.connections import FEW, START, Connections
 
 STEP = 0.05
 MEGABYTE = 1_000_000
@@ -79,6 +79,18 @@ def test_a_process_that_has_its_hands_full_tries_no_more(now: float, monkeypatch
     monkeypatch.setattr(connections.time, "process_time", lambda: 0.9 * link.now)
     assert link.run(60) == START
     assert set(link.tried) == {START}
+
+
+def test_threads_that_take_the_processors_from_each_other_are_made_fewer(now: float, monkeypatch) -> None:
+    """A large file from nearby: two connections are as fast as four, and leave time to whoever hashes."""
+    link = Link(Connections(START, 64), lambda number: 900 * MEGABYTE, first_byte=0.001, at=now)
+    monkeypatch.setattr(connections, "processors", lambda: 2)
+    monkeypatch.setattr(connections.time, "process_time", lambda: 1.6 * link.now)
+    assert link.run(3) == FEW
+    assert link.run(60) <= FEW + 1, "a step up now and then, which is taken back"
+    assert max(link.tried) == START
+    monkeypatch.setattr(connections, "processors", lambda: 16)
+    assert Link(Connections(START, 64), link.rate, 0.001, now).run(3) == START
 
 
 def test_a_number_that_was_given_is_kept(now: float) -> None:

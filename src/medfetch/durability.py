@@ -30,7 +30,7 @@ from medfetch.ledger import Placed
 
 SYNC_EVERY = 30.0
 """Seconds between two syncs of a run, as often as Linux writes out by itself (vm.dirty_expire_centisecs)."""
-SHARE = 0.02
+SHARE = 0.005
 """Of the time that a run took, so much it waits at its end for the last sync."""
 SLACK = 2.0
 """Seconds by which the times of files may be off: FAT's have even seconds."""

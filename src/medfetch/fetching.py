@@ -224,7 +224,7 @@ class Fetching:
 
     def _fetch(self, file: RemoteFile, route: Mapping[str, Any], begun: FirstAttempt | None = None) -> Fetched:
         _, net, getter = self._tools(route)
-        terms, partial = self._terms(file, net), self._partial(file)
+        terms, partial = self._terms(file, net), Path(self._partial(file))
         if file.excerpt:
             getter = Excerpted(getter, file)
         if not file.urls or not is_magnet(file.urls[-1]):
@@ -242,7 +242,7 @@ class Fetching:
             raise Refused(f"{file.path}: the sandbox has no swarm, only web seeds")
         magnet = swarm.parse(file.urls[-1])
         about = RemoteFile(f"{magnet.info_hash}.torrent", f"{file.key}.torrent", (magnet.torrent,))
-        torrent = fetch_file(about, self._partial(about), getter, self.means.hosts, terms)
+        torrent = fetch_file(about, Path(self._partial(about)), getter, self.means.hosts, terms)
         folder = partial.with_suffix(".swarm")
         for left in self.home.partial.glob(f"{self._stem(file)}.*.swarm"):
             if not folder.exists():
@@ -263,7 +263,7 @@ class Fetching:
             torrent.path.unlink()
         terms.received(hasher.length)
         checked = f"btih:{magnet.info_hash}"
-        return Fetched(partial, hasher.length, hasher.sha256, Assurance.PUBLISHED, checked, magnet.info_hash)
+        return Fetched(str(partial), hasher.length, hasher.sha256, Assurance.PUBLISHED, checked, magnet.info_hash)
 
     def _terms(self, file: RemoteFile, net: ApiNet) -> Terms:
         return Terms(
@@ -273,19 +273,19 @@ class Fetching:
         )  # fmt: skip
 
     def _placeable(self, file: RemoteFile, fetched: Fetched, route: Mapping[str, Any]) -> Files:
-        staged = self._staged(file, fetched, self._final_path(file, fetched.path), route)
+        staged = self._staged(file, fetched, self._final_path(file, fetched), route)
         return Files((staged,), leftovers=_notes([fetched]))
 
     def _staged(self, file: RemoteFile, fetched: Fetched, path: str, route: Mapping[str, Any]) -> Staged:
         return Staged(
-            str(fetched.path), path, file.key, fetched.size, fetched.sha256, fetched.assurance, fetched.checked,
+            fetched.name, path, file.key, fetched.size, fetched.sha256, fetched.assurance, fetched.checked,
             route["source"], fetched.host,
         )  # fmt: skip
 
-    def _final_path(self, file: RemoteFile, partial: Path) -> str:
+    def _final_path(self, file: RemoteFile, fetched: Fetched) -> str:
         if not file.dicom:
             return file.path
-        with disk_errors(partial), open(partial, "rb") as content:
+        with disk_errors(fetched.path), open(fetched.path, "rb") as content:
             name = dicom.sop_instance_uid(content.read(dicom.HEAD))
         return f"{file.path}/{name}.dcm"
 
@@ -335,7 +335,7 @@ class Fetching:
     def _joined(self, file: RemoteFile, pieces: list[Fetched]) -> Fetched:
         """Several pieces as the one file that they are; they themselves stay until it is in place."""
         # Not under the file's own name, which may be the first piece's too.
-        joined = self._partial(replace(file, key=f"joined {file.key}"))
+        joined = Path(self._partial(replace(file, key=f"joined {file.key}")))
         with disk_errors(joined), open(joined, "wb") as whole:
             for piece in pieces:
                 with open(piece.path, "rb") as part:
@@ -350,7 +350,7 @@ class Fetching:
         checked = str(file.checksums[0]) if file.checksums else None
         assurance = Assurance.PUBLISHED if file.checksums else _weakest(pieces)
         return replace(
-            pieces[0], path=joined, size=hasher.length, sha256=hasher.sha256, assurance=assurance, checked=checked
+            pieces[0], name=str(joined), size=hasher.length, sha256=hasher.sha256, assurance=assurance, checked=checked
         )
 
     def _bounds(self) -> dict[str, Any]:
@@ -365,14 +365,14 @@ class Fetching:
     def _stem(self, file: RemoteFile) -> str:
         return f"{self.prefix}-{entries.unit(file)}"
 
-    def _partial(self, file: RemoteFile) -> Path:
+    def _partial(self, file: RemoteFile) -> str:
         """This owner's partial for a file; bytes of a former owner are taken over."""
         stem = self._stem(file)
-        mine = Path(f"{self.folder}{os.sep}{stem}.{self.token}{PARTIAL}")
-        if (orphan := self.orphans.pop(stem, None)) and not mine.exists():
+        name = f"{self.folder}{os.sep}{stem}.{self.token}{PARTIAL}"
+        if (orphan := self.orphans.pop(stem, None)) and not (mine := Path(name)).exists():
             with disk_errors(mine):
                 self._take_over(orphan, mine)
-        return mine
+        return name
 
     def _take_over(self, orphan: Path, mine: Path) -> None:
         # An owner on this machine is known to be dead, for else we would not hold its lease. One elsewhere

@@ -331,7 +331,7 @@ class Bringing(Fetching):
         checked = str(file.checksums[0]) if file.checksums else None
         assurance = Assurance.FIRST_SEEN if file.size is None else Assurance.SIZE_ONLY
         self.means.reporter.received(each.size)
-        return Fetched(ours, each.size, sha256, Assurance.PUBLISHED if checked else assurance, checked, each.given)
+        return Fetched(str(ours), each.size, sha256, Assurance.PUBLISHED if checked else assurance, checked, each.given)
 
     def _linked(self, each: Brought, ours: Path) -> bool:
         """Another name for the same file, where owner, group and mode are as they have to be here."""

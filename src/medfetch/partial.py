@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -66,15 +67,20 @@ class Room:
 
 
 class Partial:
-    """A file under its temporary name; ``path`` need not exist yet."""
+    """A file under its temporary name; it need not exist yet."""
 
-    def __init__(self, path: Path, file: RemoteFile, room: Room, received: Callable[[int], None]) -> None:
-        self.path, self.file, self.room = path, file, room
+    def __init__(self, name: str, file: RemoteFile, room: Room, received: Callable[[int], None]) -> None:
+        self.name, self.file, self.room = name, file, room
         self.hasher = Hasher(file.checksums)
         self.head = b""
-        self._name, self._received = str(path), received
+        self._received = received
         self._noted = False
         self._descriptor = -1
+
+    @cached_property
+    def path(self) -> Path:
+        """For what is seldom done: to make one of these takes longer than to open a file."""
+        return Path(self.name)
 
     @property
     def _note(self) -> Path:
@@ -100,7 +106,7 @@ class Partial:
 
     def was_left(self) -> bool:
         """Whether a former attempt left something."""
-        self._noted = os.path.exists(self._name)
+        self._noted = os.path.exists(self.name)
         return self._noted
 
     def take_up(self) -> None:
@@ -169,9 +175,9 @@ class Partial:
 
     def open(self, start: int) -> None:
         """For writing behind the first ``start`` bytes, which are here."""
-        with disk_errors(self._name):
+        with disk_errors(self.name):
             # Without O_TRUNC: ext4 flushes a truncated file when it is closed (auto_da_alloc).
-            self._descriptor = os.open(self._name, os.O_WRONLY | os.O_CREAT, 0o666)
+            self._descriptor = os.open(self.name, os.O_WRONLY | os.O_CREAT, 0o666)
 
     def close(self) -> None:
         if self.is_open:
@@ -189,7 +195,7 @@ class Partial:
         before = self.length
         if (before + count) // LOOK_AT_DISK != before // LOOK_AT_DISK:
             self.room.take(0, self.file.path)
-        with disk_errors(self._name):
+        with disk_errors(self.name):
             write_all(self._descriptor, blocks, count, before)
         for block in blocks:
             if len(self.head) >= HEAD:

@@ -89,10 +89,12 @@ def move(staged: str, final: str) -> None:
 def finish(home: Home, shard: Shard) -> None:
     """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
     partial, root = f"{home.partial}{os.sep}", f"{home.root}{os.sep}"
+    # Most often nothing is left: to look for each would take a fifth of the time in which they are entered.
+    left = frozenset(os.listdir(partial))
     for path, staged in shard.unnamed():
         if pile := packs.pile_of(staged):
             piles.finish(home, pile)
-        elif os.path.exists(partial + staged):
+        elif staged in left or (os.sep in staged and os.path.exists(partial + staged)):
             move(partial + staged, root + path)
 
 

@@ -61,7 +61,7 @@ class Terms:
 class Fetched:
     """A whole file under its temporary name."""
 
-    path: Path
+    name: str
     size: int
     sha256: str
     assurance: Assurance
@@ -69,6 +69,10 @@ class Fetched:
     host: str
     noted: bool = False
     """Whether a note lies beside it, to be removed with it."""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
 
 
 def fetch_file(
@@ -87,7 +91,7 @@ def fetch_file(
         try:
             if begun and number == 0:
                 return begun.download.run(begun.failure)
-            return _Download(file, url, number == 0, partial, getter, hosts, terms).run()
+            return _Download(file, url, number == 0, str(partial), getter, hosts, terms).run()
         except (IntegrityError, Refused, Retryable) as error:
             failures.append(error)
             if isinstance(error, Retryable) and not error.reached:
@@ -112,7 +116,7 @@ def _worst(failures: list[MedfetchError], path: str) -> MedfetchError:
 class FirstAttempt:
     """The first attempt at a file of which nothing is here yet, for one who performs many together."""
 
-    def __init__(self, file: RemoteFile, partial: Path, getter: Getter, hosts: Hosts, terms: Terms) -> None:
+    def __init__(self, file: RemoteFile, partial: str, getter: Getter, hosts: Hosts, terms: Terms) -> None:
         self.download = _Download(file, file.urls[0], True, partial, getter, hosts, terms)
         self.request = self.download.request()
         self.receiver: Receiver = self.download
@@ -144,7 +148,7 @@ class _Download:
     """One file from one address; also the receiver of each response."""
 
     def __init__(
-        self, file: RemoteFile, url: str, first: bool, partial: Path, getter: Getter, hosts: Hosts, terms: Terms
+        self, file: RemoteFile, url: str, first: bool, partial: str, getter: Getter, hosts: Hosts, terms: Terms
     ) -> None:
         self.file, self.url, self.getter, self.terms = file, url, getter, terms
         self.wanted = file
@@ -486,7 +490,7 @@ class _Download:
             assurance = Assurance.FIRST_SEEN if self.file.size is None else Assurance.SIZE_ONLY
         checked = str(published[0]) if published else None
         host, noted = host_of(self.url), partial.has_note
-        return Fetched(partial.path, partial.length, partial.hasher.sha256, assurance, checked, host, noted)
+        return Fetched(partial.name, partial.length, partial.hasher.sha256, assurance, checked, host, noted)
 
     def _problem(self) -> str | None:
         """What is wrong with the bytes, as far as anything is known of them."""

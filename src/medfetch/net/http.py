@@ -69,7 +69,8 @@ class Curl:
         self._error: BaseException | None = None
         self._login: Login | None = None
         self._lines: list[bytes] = []
-        self._blocks: list[bytes] = []
+        self.holds: list[bytes] = []
+        """What was received and not passed on yet."""
         self._headers: list[str] | None = None
         self._patience = 0.0
         self._alone = True
@@ -129,7 +130,7 @@ class Curl:
         self._answer: Answer | None = None
         self._error = None
         self._lines.clear()
-        self._blocks.clear()
+        self.holds.clear()
         self._held = 0
         self._first = 0.0
         self._started = self._handed_over = time.monotonic()
@@ -157,18 +158,13 @@ class Curl:
         """Whether ``Crowd`` looks after what is received: then no Python runs for each block."""
         if yes == self._alone:
             self._alone = not yes
-            self._curl.setopt(pycurl.WRITEFUNCTION, self._blocks.append if yes else self._write)
+            self._curl.setopt(pycurl.WRITEFUNCTION, self.holds.append if yes else self._write)
             self._curl.setopt(pycurl.NOPROGRESS, yes)
             self._curl.setopt(pycurl.BUFFERSIZE, RECEIVE if yes else RECEIVE_ALONE)
 
-    @property
-    def holds(self) -> bool:
-        """Whether something was received that was not passed on yet."""
-        return bool(self._blocks)
-
     def look(self, now: float) -> bool:
         """Passes on what was received if it is enough, or has been held for long enough; whether all is well."""
-        if self._blocks and (len(self._blocks) >= MANY or now - self._handed_over > HOLD):
+        if self.holds and (len(self.holds) >= MANY or now - self._handed_over > HOLD):
             self._hand_over()
         return self._error is None
 
@@ -227,7 +223,7 @@ class Curl:
 
     def _write(self, block: bytes) -> int | None:
         self._first = self._first or time.monotonic()
-        self._blocks.append(block)
+        self.holds.append(block)
         self._held += len(block)
         return self._hand_over() if self._held >= BUFFER else None
 
@@ -260,16 +256,16 @@ class Curl:
                 if status:
                     self._answer = Answer(status, fields, last, last != self._asked, self._waited())
                     self._receiver.begin(self._answer)
-                elif self._blocks:
+                elif self.holds:
                     # HTTP/0.9, or a server that does not speak HTTP at all.
                     raise Retryable("the answer has no HTTP head")
-            if self._blocks:
-                self._receiver.data(self._blocks)
+            if self.holds:
+                self._receiver.data(self.holds)
         except BaseException as error:
             self._error = error
             return -1
         finally:
-            self._blocks.clear()
+            self.holds.clear()
         return None
 
 
@@ -303,8 +299,9 @@ class Crowd:
             through += [(self._leave(handle), None) for handle in well]
             through += [(self._leave(handle), (code, text)) for handle, code, text in failed]
         now = time.monotonic()
-        bad = [handle for handle, client in self._at_work.items() if not client.look(now)]
-        self._holding = any(client.holds for client in self._at_work.values())
+        holding = [(handle, client) for handle, client in self._at_work.items() if client.holds]
+        bad = [handle for handle, client in holding if not client.look(now)]
+        self._holding = any(client.holds for _, client in holding)
         return through + [(self._leave(handle), None) for handle in bad]
 
     def perform(self) -> None:
