@@ -48,8 +48,8 @@ from test_transfer import (
     told,
 )
 
-from medfetch import cache, partial, pieces, segments, span, transfer
-from medfetch.errors import DiskFull, IntegrityError, Refused, Retryable
+from medfetch import cache, durability, partial, pieces, segments, span, transfer
+from medfetch.errors import CacheError, DiskFull, IntegrityError, Refused, Retryable
 from medfetch.fetching import Fetching
 from medfetch.net.http import Answer, Receiver
 from medfetch.net.layers import Getter
@@ -906,11 +906,19 @@ def test_broken_notes_on_pieces_count_for_nothing(bench: Ranged, server: Server,
     assert server.sent("/f") == SIZE
 
 
+class AtOnce(threading.Thread):
+    """One that is waited for."""
+
+    def start(self) -> None:
+        self.run()
+
+
 @pytest.mark.parametrize("machine", ["same", "other", "unknown"])
 def test_on_another_machine_only_what_was_synced_counts(
     bench: Ranged, server: Server, tmp_path: Path, monkeypatch, machine: str
 ) -> None:
     monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
+    monkeypatch.setattr(pieces, "Thread", AtOnce)
     url = server.script("/f", midway(*4 * [cut(GOOD, 0)]))
     with pytest.raises(Retryable):
         bench.fetch(sized(url))
@@ -932,12 +940,39 @@ def test_on_another_machine_only_what_was_synced_counts(
     assert sum(each.sent for each in server.asked[before:]) == SIZE - 16 * PIECE + again
 
 
+def test_nobody_waits_for_the_disk(bench: Ranged, server: Server, monkeypatch) -> None:
+    slow, began = threading.Event(), []
+    monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
+    monkeypatch.setattr(durability, "sync_file", lambda path: (began.append(path), slow.wait(60)))
+    url = server.script("/f", GOOD)
+    bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
+    assert began == [bench.partial], "one at a time"
+    # What was synced of a file that is no longer open is noted nowhere.
+    bench.pieces.write_bytes(b"another's")
+    slow.set()
+    for thread in [each for each in threading.enumerate() if each.name == "pieces"]:
+        thread.join()
+    assert bench.pieces.read_bytes() == b"another's"
+
+
+def test_a_disk_that_does_not_take_it_ends_the_run(bench: Ranged, server: Server, monkeypatch) -> None:
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "no more", str(path))
+
+    monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
+    monkeypatch.setattr(pieces, "Thread", AtOnce)
+    monkeypatch.setattr(durability, "sync_file", fails)
+    with pytest.raises(CacheError, match="no more"):
+        bench.fetch(known(server.script("/f", GOOD)))
+
+
 def test_what_is_noted_as_synced_was_synced_before(bench: Ranged, server: Server, monkeypatch) -> None:
     """Bytes that a killed process left are on this machine, but not on its disk: a power cut may follow."""
     synced: list[bytes] = []
-    fsync = os.fsync
     monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(bench.pieces.read_bytes()), fsync(descriptor)))
+    monkeypatch.setattr(pieces, "Thread", AtOnce)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(bench.pieces.read_bytes()))
+    monkeypatch.setattr(durability, "sync_file", lambda path: synced.append(bench.pieces.read_bytes()))
     url = server.script("/f", GOOD)
     bench.leave_pieces(url, ETAG, LEFT)
     left = bench.pieces.read_bytes()

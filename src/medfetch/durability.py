@@ -163,19 +163,28 @@ class _Syncer(threading.Thread):
 
 
 def sync(home: Home) -> None:
-    """All that was written so far reaches the disk.
-
-    By a process of its own where that can be: one that waits for the disk cannot end, and ours may have to.
-    Raises: OSError.
-    """
-    if (program := shutil.which("sync")) is None or sys.platform != "linux":
+    """All that was written so far reaches the disk. Raises: OSError."""
+    if not _synced_by_program("-f", home.root):
         cache.sync_folder(home.root)
-        return
+
+
+def sync_file(path: Path) -> None:
+    """What was written to a file so far reaches the disk. Raises: OSError."""
+    if not _synced_by_program(path):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def _synced_by_program(*arguments: str | Path) -> bool:
+    """By a process of its own where that can be: one that waits for the disk cannot end, and ours may have to."""
+    if (program := shutil.which("sync")) is None or sys.platform != "linux":
+        return False
     done = subprocess.run(
-        [program, "-f", home.root], stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
+        [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
     )
     if done.returncode:
-        raise OSError(errno.EIO, done.stderr.strip() or os.strerror(errno.EIO), str(home.root))
+        raise OSError(errno.EIO, done.stderr.strip() or os.strerror(errno.EIO), str(arguments[-1]))
+    return True
 
 
 def recover(home: Home) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any
 
+from medfetch import durability
 from medfetch.cache import boot, disk_errors
 
 PIECE = 2 << 20
@@ -47,8 +48,11 @@ class Pieces:
         self.url, self.validator = "", None  # type: str, str | None
         self.got = array("I", bytes(ITEM * self.count))
         self._descriptor = -1
-        self._syncing = threading.Lock()
+        self._closing, self._syncing = Lock(), Lock()
+        self._closed = 0
+        """How often: what is being synced meanwhile is of another version then, or of none."""
         self._synced_at = time.monotonic()
+        self._error: OSError | None = None
 
     # -- from and to disk ----------------------------------------------------------------------------------------
 
@@ -91,9 +95,11 @@ class Pieces:
             new.replace(self.path)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self._closing:
+            self._closed += 1
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
     def remove(self) -> None:
         self.close()
@@ -128,15 +134,26 @@ class Pieces:
         with disk_errors(self.path):
             os.pwrite(self._descriptor, self.got[first:number].tobytes(), HEAD + first * ITEM)
 
-    def sync(self, descriptor: int) -> None:
-        """Now and then brings what was written to disk, and notes that it is there; one thread at a time."""
-        if time.monotonic() - self._synced_at < SYNC_EVERY or not self._syncing.acquire(blocking=False):
-            return
+    def sync(self, path: Path) -> None:
+        """Now and then has what was written to ``path`` brought to disk, and notes that it is there; nobody waits.
+
+        Raises: DiskFull, CacheError where the disk did not take it the last time.
+        """
+        if self._error:
+            with disk_errors(path):
+                raise self._error
+        if time.monotonic() - self._synced_at >= SYNC_EVERY and self._syncing.acquire(blocking=False):
+            Thread(target=self._sync, args=(path, self._closed), name="pieces", daemon=True).start()
+
+    def _sync(self, path: Path, closed: int) -> None:
         try:
             written = self.got.tobytes()
-            with disk_errors(self.path):
-                os.fsync(descriptor)
-                os.pwrite(self._descriptor, written, HEAD + self.count * ITEM)
+            durability.sync_file(path)
+            with self._closing:
+                if self._closed == closed:
+                    os.pwrite(self._descriptor, written, HEAD + self.count * ITEM)
             self._synced_at = time.monotonic()
+        except OSError as error:
+            self._error = error
         finally:
             self._syncing.release()

@@ -257,7 +257,7 @@ class Segments:
         with disk_errors(self.partial.path):
             write_all(self.descriptor, blocks, count, offset)
         self.pieces.add(offset, count)
-        self.pieces.sync(self.descriptor)
+        self.pieces.sync(self.partial.path)
         if self._hashing.acquire(blocking=False):
             try:
                 if self.hasher.length == offset:

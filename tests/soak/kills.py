@@ -68,7 +68,8 @@ def endure(kills: int, amounts: Amounts, rate: int, folder: Path, longest: float
     """
     with Sandbox(max_instance_bytes=CAP) as box:
         wanted = put(box, folder, amounts)
-        medfetch = Medfetch(folder, environment(folder, box))
+        # Not forked: among the children would be one that is none of the run.
+        medfetch = Medfetch(folder, environment(folder, box), forks=False)
         medfetch("get", NAME, "-q", "--cache", folder / "undisturbed")
         assert tree(folder / "undisturbed" / NAME / "current") == wanted
         needed, zips = box.stats.data_bytes, _zips(box)
