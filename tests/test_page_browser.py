@@ -21,7 +21,7 @@ from running import PATIENCE, Run
 from test_page import serving
 
 import medfetch
-from medfetch import catalog, page, recipe_search, standing
+from medfetch import catalog, page, recipe_search, requirements, standing
 from medfetch.cli.catalog import holdings_of
 from medfetch.config import Settings
 from medfetch.page import content
@@ -175,7 +175,9 @@ def test_a_dataset_has_an_address_and_says_all_that_is_known(shown: Page) -> Non
     expect(shown).to_have_title("MIMIC-CXR-JPG – medfetch")
     text = shown.locator("main").inner_text()
     recipe = catalog.load("mimic-cxr-jpg")
-    assert all(each["fact"] in text and each["source"] in text for each in recipe.evidence)
+    told = [*recipe.evidence, *(each for step in requirements.steps(recipe, recipe.parts) for each in step.evidence)]
+    assert len(told) > len(recipe.evidence), "what is known of the accounts stands with the steps that recipes share"
+    assert all(each["fact"] in text and each["source"] in text for each in told)
     assert all(told in text for told in recipe.unknown)
     assert re.search(r"People\s+unknown", text) and re.search(r"Licence\s+unknown", text)
     assert "one week (2025)" in text and "the reference, by answering" in text and "as of 2026-11-20" in text

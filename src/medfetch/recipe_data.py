@@ -107,6 +107,7 @@ def _requirements(
             for before in _requirements(data["after"], others):
                 ordered.setdefault(before.name, before)
         fields: dict[str, Any] = {key: data.get(key) for key in ("at", "wait", "credential", "sign", "lapses")}
+        fields["evidence"] = tuple(data.get("evidence", ()))
         after = tuple(data.get("after", ()))
         ordered.setdefault(data["name"], Requirement(data["name"], data["kind"], data["do"], after=after, **fields))
     return tuple(ordered.values())
@@ -150,7 +151,7 @@ def _route_content(route: Route) -> dict[str, Any]:
 
 
 def _step(step: Requirement) -> dict[str, Any]:
-    return _there({name: value for name, value in asdict(step).items() if name != "after"}) | (
+    return _there({name: value for name, value in asdict(step).items() if name not in ("after", "evidence")}) | (
         {"after": list(step.after)} if step.after else {}
     )
 

@@ -73,6 +73,8 @@ class Requirement:
     """Who else must sign, where a source says so: a supervisor, the institution's legal office …"""
     lapses: str | None = None
     """How long it is good for, where a source says so."""
+    evidence: tuple[Mapping[str, str], ...] = field(default=(), compare=False)
+    """Of a step that several recipes name: as ``Recipe.evidence``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,15 @@ def lines(recipe: Recipe) -> Iterator[str]:
         yield from _wrapped(f"  {name:<10} ", value)
     yield from _parts("parts", [part for part in recipe.parts if part.default])
     yield from _parts("parts that come only with --part", [part for part in recipe.parts if not part.default])
-    if steps := requirements.steps(recipe, recipe.parts):
+    steps = requirements.steps(recipe, recipe.parts)
+    if steps:
         yield "to do before it can be had"
         for step in steps:
             where = f"{step.at or 'where: unknown'}; usual wait: {step.wait or 'unknown'}"
             yield from _wrapped("  ", f"{step.do} — {where}")
-    if recipe.evidence:
+    if told := [*recipe.evidence, *(each for step in steps for each in step.evidence)]:
         yield "read"
-        for each in recipe.evidence:
+        for each in told:
             yield from _wrapped("  ", f"{each['fact']}: {each['source']} ({each['read']})")
     if recipe.unknown:
         yield "unknown"

@@ -85,7 +85,7 @@ def _dataset(recipe: Recipe, steps: Steps) -> dict[str, Any]:
         "wait": outlook.wait(recipe), "sums": outlook.sums(recipe),
         "sources": recipe_search.words("source", [recipe]), "steps": steps.numbers(own), "note": standing.note(recipe),
         "further": list(standing.further(recipe)), "parts": [_part(recipe, part, own, steps) for part in recipe.parts],
-        "evidence": [{key: str(each[key]) for key in ("fact", "source", "read")} for each in recipe.evidence],
+        "evidence": _evidence(recipe.evidence),
         "unknown": list(recipe.unknown),
     }  # fmt: skip
 
@@ -148,7 +148,12 @@ def _step(step: Requirement) -> dict[str, Any]:
         "name": step.name, "kind": step.kind, "do": step.do, "at": step.at, "wait": step.wait, "sign": step.sign,
         "lapses": step.lapses, "after": list(step.after), "days": requirements.taken_for(step),
         "personal": step.kind in PERSONAL, "credential": step.credential, "told": _told_by(step),
+        "evidence": _evidence(step.evidence),
     }  # fmt: skip
+
+
+def _evidence(told: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{key: str(each[key]) for key in ("fact", "source", "read")} for each in told]
 
 
 def _told_by(step: Requirement) -> str | None:

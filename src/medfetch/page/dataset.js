@@ -107,8 +107,10 @@ function fileTold(file) {
 }
 
 function evidenceOf(dataset) {
-  if (!dataset.evidence.length) return section("Where this was read", make("p", {}, unknown("Nothing is told.")));
-  const lines = dataset.evidence.map(({ fact, source, read }) => [fact, make("span", {}, linked(source)), make("time", { datetime: read }, read)]);
+  const ofSteps = inOrder(dataset.steps).flatMap((step) => STEPS[step].evidence.map((each) => ({ ...each, fact: `${STEPS[step].name}: ${each.fact}` })));
+  const told = [...dataset.evidence, ...ofSteps];
+  if (!told.length) return section("Where this was read", make("p", {}, unknown("Nothing is told.")));
+  const lines = told.map(({ fact, source, read }) => [fact, make("span", {}, linked(source)), make("time", { datetime: read }, read)]);
   return section("Where this was read", table(["Fact", "Source", "Read on"], lines, { class: "evidence" }));
 }
 
