@@ -48,7 +48,7 @@ from test_transfer import (
     told,
 )
 
-from medfetch import cache, durability, partial, pieces, segments, span, transfer
+from medfetch import cache, machine, partial, pieces, segments, span, transfer
 from medfetch.errors import CacheError, DiskFull, IntegrityError, Refused, Retryable
 from medfetch.fetching import Fetching
 from medfetch.net.http import Answer, Receiver
@@ -943,7 +943,7 @@ def test_on_another_machine_only_what_was_synced_counts(
 def test_nobody_waits_for_the_disk(bench: Ranged, server: Server, monkeypatch) -> None:
     slow, began = threading.Event(), []
     monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
-    monkeypatch.setattr(durability, "sync_file", lambda path: (began.append(path), slow.wait(60)))
+    monkeypatch.setattr(machine, "sync_file", lambda path: (began.append(path), slow.wait(60)))
     url = server.script("/f", GOOD)
     bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
     assert began == [bench.partial], "one at a time"
@@ -961,7 +961,7 @@ def test_a_disk_that_does_not_take_it_ends_the_run(bench: Ranged, server: Server
 
     monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
     monkeypatch.setattr(pieces, "Thread", AtOnce)
-    monkeypatch.setattr(durability, "sync_file", fails)
+    monkeypatch.setattr(machine, "sync_file", fails)
     with pytest.raises(CacheError, match="no more"):
         bench.fetch(known(server.script("/f", GOOD)))
 
@@ -972,7 +972,7 @@ def test_what_is_noted_as_synced_was_synced_before(bench: Ranged, server: Server
     monkeypatch.setattr(pieces, "SYNC_EVERY", 0.0)
     monkeypatch.setattr(pieces, "Thread", AtOnce)
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(bench.pieces.read_bytes()))
-    monkeypatch.setattr(durability, "sync_file", lambda path: synced.append(bench.pieces.read_bytes()))
+    monkeypatch.setattr(machine, "sync_file", lambda path: synced.append(bench.pieces.read_bytes()))
     url = server.script("/f", GOOD)
     bench.leave_pieces(url, ETAG, LEFT)
     left = bench.pieces.read_bytes()

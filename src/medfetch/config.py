@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import platformdirs
 
 from medfetch import __version__, recipe_folders
 from medfetch.errors import UsageProblem
+from medfetch.machine import processors
 from medfetch.types import Mailed
 
 OWN_SECRETS = "credentials.json"
@@ -87,11 +87,6 @@ class Settings:
             self, cache=self.cache / ".sandbox", cache_layers=tuple(layer / ".sandbox" for layer in self.cache_layers),
             endpoints={**self.endpoints, **endpoints}, sandbox=True, made_up=made_up or {}, backoff=0.2,
         )  # fmt: skip
-
-
-def processors() -> int:
-    """How many this process may use: in a cluster's job fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def parse_size(text: str) -> int:

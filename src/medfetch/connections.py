@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 
-from medfetch.config import processors
+from medfetch.machine import processors
 
 START = 4
 """At the beginning, of each process: nearby, more would only be in each other's way."""

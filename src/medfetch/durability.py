@@ -9,20 +9,17 @@ It must not know where files come from.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medfetch import cache, database, presence, stored
+from medfetch import cache, database, machine, presence, stored
 from medfetch.cache import Home
 from medfetch.checksum import hash_stream
 from medfetch.errors import CacheError
@@ -164,27 +161,8 @@ class _Syncer(threading.Thread):
 
 def sync(home: Home) -> None:
     """All that was written so far reaches the disk. Raises: OSError."""
-    if not _synced_by_program("-f", home.root):
+    if not machine.sync("-f", home.root):
         cache.sync_folder(home.root)
-
-
-def sync_file(path: Path) -> None:
-    """What was written to a file so far reaches the disk. Raises: OSError."""
-    if not _synced_by_program(path):
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-def _synced_by_program(*arguments: str | Path) -> bool:
-    """By a process of its own where that can be: one that waits for the disk cannot end, and ours may have to."""
-    if (program := shutil.which("sync")) is None or sys.platform != "linux":
-        return False
-    done = subprocess.run(
-        [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
-    )
-    if done.returncode:
-        raise OSError(errno.EIO, done.stderr.strip() or os.strerror(errno.EIO), str(arguments[-1]))
-    return True
 
 
 def recover(home: Home) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from medfetch import durability
+from medfetch import machine
 from medfetch.cache import boot, disk_errors
 
 PIECE = 2 << 20
@@ -148,7 +148,7 @@ class Pieces:
     def _sync(self, path: Path, closed: int) -> None:
         try:
             written = self.got.tobytes()
-            durability.sync_file(path)
+            machine.sync_file(path)
             with self._closing:
                 if self._closed == closed:
                     os.pwrite(self._descriptor, written, HEAD + self.count * ITEM)

@@ -78,9 +78,9 @@ def lines(recipe: Recipe) -> Iterator[str]:
         for step in steps:
             where = f"{step.at or 'where: unknown'}; usual wait: {step.wait or 'unknown'}"
             yield from _wrapped("  ", f"{step.do} — {where}")
-    if told := [*recipe.evidence, *(each for step in steps for each in step.evidence)]:
+    if read := [*recipe.evidence, *(each for step in steps for each in step.evidence)]:
         yield "read"
-        for each in told:
+        for each in read:
             yield from _wrapped("  ", f"{each['fact']}: {each['source']} ({each['read']})")
     if recipe.unknown:
         yield "unknown"
