@@ -41,7 +41,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="1: as many files as the goals are about")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="only these")
     parser.add_argument("--data", type=Path, default=Path("/dev/shm"), help="where the server's files lie")
-    parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where the files go, except those to tmpfs")
+    parser.add_argument("--disk", type=Path, help="where the files go; in memory where there is enough")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="the file for all numbers")
     parser.add_argument("--no-install", action="store_true", help="do not install what is missing")
     chosen = parser.parse_args()
@@ -72,13 +72,14 @@ def main() -> None:
 
 def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> dict[str, object]:
     """All rounds of a workload; prints its table."""
-    say(f"{workload.name}: {workload.what}; load {os.getloadavg()[0]:.1f}")
     shape = workload.scaled(chosen.scale)
     needed = shape.count * (shape.smallest + shape.largest) // (1 if workload.tmpfs else 2)
     if shutil.disk_usage(chosen.data).free < needed:
         sys.exit(
             f"{chosen.data} has less than {needed / 1e9:.1f} GB free: name another folder with --data, or a --scale"
         )
+    disk = chosen.disk or disks.place(needed)
+    say(f"{workload.name}: {workload.what}, written to {disk}; load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="bench-data-", dir=chosen.data) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -88,7 +89,7 @@ def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> d
         with servers.serving(
             data, folder / "server", tls=workload.tls, link=link, delay=workload.delay, rate=workload.rate
         ) as server:
-            results = list(rounds(workload, chosen, data, server, compiled))
+            results = list(rounds(workload, chosen, disk, data, server, compiled))
     made = report.rows(workload, data.size, results)
     floor = data.size / (workload.connections * workload.rate) if workload.rate else 0.0
     reached = report.goals(workload, made, floor)
@@ -97,6 +98,7 @@ def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> d
     return {
         "files": len(data.files),
         "bytes": data.size,
+        "disk": str(disk),
         "floor": floor,
         "goals": reached,
         "rows": [report.as_json(row) for row in made],
@@ -105,12 +107,10 @@ def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> d
 
 
 def rounds(
-    workload: Workload, chosen: argparse.Namespace, data: Data, server: servers.Server, compiled: Path
+    workload: Workload, chosen: argparse.Namespace, disk: Path, data: Data, server: servers.Server, compiled: Path
 ) -> Iterator[Result]:
     names = [name for name in (US, *workload.contenders) if not chosen.contenders or name in chosen.contenders]
-    new: NewFolder = (
-        partial(disks.folder, chosen.data) if workload.tmpfs else partial(disks.fresh, chosen.disk, data.size)
-    )
+    new: NewFolder = partial(disks.folder, chosen.data) if workload.tmpfs else partial(disks.fresh, disk, data.size)
     for number in range(chosen.rounds):
         for name in random.sample(names, len(names)):
             with new() as target, tempfile.TemporaryDirectory(prefix="bench-job-") as scratch:

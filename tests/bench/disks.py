@@ -17,6 +17,19 @@ from pathlib import Path
 
 from bench.data import MIB
 
+IN_MEMORY, ON_DISK = Path("/dev/shm"), Path("/var/tmp")
+TIMES = 4
+"""So many times the data must fit into memory: the server's, the file system, its page cache, and some more."""
+
+
+def place(needed: int) -> Path:
+    """Where file systems for so many bytes are best made: in memory, if it is large enough, for the disk of a virtual
+    machine is twice as fast at one moment as at another."""
+    if not IN_MEMORY.is_dir() or not can_mount():
+        return ON_DISK
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return IN_MEMORY if int(lines["MemAvailable"].split()[0]) << 10 >= TIMES * needed else ON_DISK
+
 
 def can_mount() -> bool:
     return sys.platform == "linux" and os.geteuid() == 0 and Path("/dev/loop-control").exists()
