@@ -34,7 +34,8 @@ def machine(made: dict[str, Any]) -> str:
 
 def section(name: str, made: dict[str, Any]) -> str:
     rows = [report.Row(**row) for row in made["rows"]]
-    size = f"{made['files']:,} files, {made['bytes'] / 1e9:.2f} GB, {max(row.runs for row in rows)} rounds, written below {made['disk']}"
+    size = f"{made['files']:,} files, {made['bytes'] / 1e9:.2f} GB, {max(row.runs for row in rows)} rounds"
+    size += f", written below {made['disk']}"
     below = f"{report.table(rows)}\n{report.goals_text(made['goals'])}".strip()
     return f"### {name}: {WORKLOADS[name].what}\n\n{size}.\n\n{below}"
 
