@@ -15,7 +15,7 @@ from running import Medfetch, Run
 from servers import Server, serve
 
 from medfetch import cache as cache_folder
-from medfetch import durability, leases
+from medfetch import durability, leases, machine
 from medfetch.cache import Home
 
 BODIES = {f"file-{number}": bytes([number]) * 50_000 for number in range(5)}
@@ -165,3 +165,18 @@ def test_what_a_power_cut_made_of_our_books_is_made_anew(
 def test_a_folder_that_cannot_be_synced_says_why(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         durability.sync(Home(tmp_path / "nowhere"))
+
+
+def test_a_sync_that_somebody_kills_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sync"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    synced = []
+    monkeypatch.setattr(cache_folder, "sync_folder", synced.append)
+    durability.sync(Home(tmp_path))
+    assert synced == [tmp_path]
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append("file"), fsync(descriptor)))
+    machine.sync_file(program)
+    assert synced == [tmp_path, "file"]

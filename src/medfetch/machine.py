@@ -16,7 +16,8 @@ def processors() -> int:
 
 
 def sync(*what: str | Path) -> bool:
-    """Brings what was written to disk, as sync(1) with these arguments does; False where there is no such program.
+    """Brings what was written to disk, as sync(1) with these arguments does; False where there is no such program, or
+    somebody has killed it.
 
     It is a process of its own, for one that waits for the disk cannot end, and ours may have to.
 
@@ -27,9 +28,9 @@ def sync(*what: str | Path) -> bool:
     done = subprocess.run(
         [program, *what], stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
     )
-    if done.returncode:
+    if done.returncode > 0:
         raise OSError(errno.EIO, done.stderr.strip() or os.strerror(errno.EIO), str(what[-1]))
-    return True
+    return done.returncode == 0
 
 
 def sync_file(path: Path) -> None:
