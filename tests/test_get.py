@@ -329,6 +329,14 @@ def test_a_file_lost_is_noticed_and_fetched_by_get_too(run: Run, cache: Path, bo
     assert box.stats.data_bytes == sent + 20_000
 
 
+def test_a_copy_without_its_empty_folders_is_a_cache_too(run: Run, cache: Path, of_five: str) -> None:
+    run("get", COLLECTION, "-s", of_five)
+    (cache / COLLECTION / "current" / ".medfetch" / "partial").rmdir()
+    assert run("verify", COLLECTION, "--json").code == 0
+    assert run("gc", "--json").last["files"] == 0
+    assert run("get", COLLECTION, "-s", of_five).code == 0
+
+
 def test_rm_and_gc(run: Run, cache: Path, box: Sandbox, of_five: str) -> None:
     run("get", COLLECTION, "-s", of_five)
     inner = cache / COLLECTION / "current" / ".medfetch"

@@ -86,11 +86,17 @@ def move(staged: str, final: str) -> None:
         os.replace(staged, final)
 
 
-def finish(home: Home, shard: Shard) -> None:
+def left_in(home: Home) -> frozenset[str]:
+    """What lies in the folder of temporary names; most often nothing, and to look for each file would take longer."""
+    try:
+        return frozenset(os.listdir(home.partial))
+    except FileNotFoundError:  # as in a copy without empty folders
+        return frozenset()
+
+
+def finish(home: Home, shard: Shard, left: frozenset[str]) -> None:
     """Gives their names to files that are written down and were not renamed any more, because the run was killed."""
     partial, root = f"{home.partial}{os.sep}", f"{home.root}{os.sep}"
-    # Most often nothing is left: to look for each would take a fifth of the time in which they are entered.
-    left = frozenset(os.listdir(partial))
     for path, staged in shard.unnamed():
         if pile := packs.pile_of(staged):
             piles.finish(home, pile)
@@ -100,9 +106,10 @@ def finish(home: Home, shard: Shard) -> None:
 
 def hand_over(home: Home, shards: Iterable[Path], ledger: Ledger, *, durable: bool = True) -> None:
     """Enters into the ledger what the shards have placed, also what a killed run left half done."""
+    left = left_in(home)
     for path in shards:
         with closing(Shard(path, durable=durable)) as shard:
-            finish(home, shard)
+            finish(home, shard, left)
             shard.move_to(ledger.path)
 
 

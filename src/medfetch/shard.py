@@ -21,7 +21,7 @@ from medfetch.fetching import Fetching, Files, Means
 from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger, Placed
 from medfetch.piles import Piles
-from medfetch.placing import Staged, accept, finish, move
+from medfetch.placing import Staged, accept, finish, left_in, move
 from medfetch.progress import Event
 from medfetch.state import Shard
 from medfetch.types import Entry, Group, RemoteFile
@@ -75,7 +75,7 @@ class OpenShard:
         self._pins = pins.of_plan(job.path.parent)
         self._former = self._state.own(lease.token)
         with disk_errors(job.home.root):
-            finish(job.home, self._state)
+            finish(job.home, self._state, left_in(job.home))
         packed = packs.format_of(job.home) is not None
         self._piles = Piles(job.home, f"{job.number:05d}.{lease.token}") if packed else None
         self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means, packed=packed)

@@ -27,7 +27,7 @@ from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError
 from medfetch.ledger import Ledger, Placed
 from medfetch.partial import Room
 from medfetch.piles import Piles
-from medfetch.placing import Staged, accept, finish, move
+from medfetch.placing import Staged, accept, finish, left_in, move
 from medfetch.planning import Plan
 from medfetch.progress import Counting, Event
 from medfetch.state import Shard
@@ -127,7 +127,7 @@ class Taking:
         self, number: int, shard: Shard, token: str, other: Ledger, pool: ThreadPoolExecutor, final: bool
     ) -> None:
         with disk_errors(self.home.root):
-            finish(self.home, shard)
+            finish(self.home, shard, left_in(self.home))
             for left in self.home.partial.glob(f"{number:05d}-*{TAKEN}"):
                 left.unlink()
         after, names = 0, _names(self.home.partial / f"{number:05d}-{token}")
