@@ -65,8 +65,9 @@ def page() -> str:
 
 def depends(requirement: str) -> str:
     """``duckdb>=1.1`` → ``python-duckdb >=1.1``; a package for all Pythons wants the same of each."""
-    name, rest = re.fullmatch(r"([\w.-]+)([^;]*).*", requirement).groups()  # type: ignore[union-attr]
-    return f"{NAMES.get(name, name)} {rest.strip()}".strip()
+    found = re.fullmatch(r"([\w.-]+)([^;]*).*", requirement)
+    assert found, f"pyproject.toml: {requirement!r} begins with no name"
+    return f"{NAMES.get(found[1], found[1])} {found[2].strip()}".strip()
 
 
 if __name__ == "__main__":

@@ -5,19 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from running import Medfetch, Ran
 
-from medfetch import cache
+from medfetch import cache, config
 from medfetch.cli import group
+from medfetch.config import Settings
 from medfetch.engines import local
 from medfetch.engines.feed import Feed
 from medfetch.hosts import Hosts
 from medfetch.pace import Pace, shared_file
 from medfetch.progress import Counting, Event
+from medfetch.sandbox import Sandbox
 from medfetch.work import Stops, run_shards
+
+
+def rehearsing(box: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Settings:
+    """Settings of a person who has every log-in, at a stand-in for all hosts; shards are worked off in this process.
+
+    ``more``: further settings.
+    """
+    monkeypatch.setattr(local, "run", run)
+    own = config.load(cache=folder / "cache", reserve=0, processes=1, **more)
+    endpoints = {**box.endpoints, "sandbox": box.address}
+    return replace(own.as_sandboxed(endpoints, box.made_up), data=folder / "data", backoff=0.01)
 
 
 def run(feed: Feed, processes: int, show: Callable[[Event], None], look: Callable[[list[int]], None]) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import in_process
 import pytest
 
-from medfetch import agreements, catalog, config, described, rehearsal, requirements, runner
+from medfetch import agreements, catalog, described, rehearsal, requirements, runner
 from medfetch.config import Settings
-from medfetch.engines import local
 from medfetch.formats import Dataset
 from medfetch.formats.croissant import document
 from medfetch.progress import Terminal
@@ -42,10 +41,7 @@ def stand_in() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def settings(stand_in: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(local, "run", in_process.run)
-    own = config.load(cache=tmp_path / "cache", reserve=0, processes=1)
-    endpoints = {**stand_in.endpoints, "sandbox": stand_in.address}
-    return replace(own.as_sandboxed(endpoints, stand_in.made_up), data=tmp_path / "data", backoff=0.01)
+    return in_process.rehearsing(stand_in, tmp_path, monkeypatch)
 
 
 def agree(recipe: Recipe, settings: Settings) -> None:

@@ -12,9 +12,8 @@ import pytest
 import torrent_files
 from datasets import write_recipe, zipped
 
-from medfetch import catalog, config, locks, rehearsal, requirements, runner, sources
+from medfetch import catalog, locks, rehearsal, requirements, runner, sources
 from medfetch.config import Settings
-from medfetch.engines import local
 from medfetch.locks import Lock, Locked, making, using
 from medfetch.runner import Wish
 from medfetch.sandbox import Sandbox
@@ -60,10 +59,7 @@ def stand_in() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def settings(stand_in: Sandbox, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(local, "run", in_process.run)
-    own = config.load(cache=tmp_path / "cache", reserve=0, processes=1, recipes=str(home))
-    endpoints = {**stand_in.endpoints, "sandbox": stand_in.address}
-    return replace(own.as_sandboxed(endpoints, stand_in.made_up), data=tmp_path / "data", backoff=0.01)
+    return in_process.rehearsing(stand_in, tmp_path, monkeypatch, recipes=str(home))
 
 
 def recipe_of(source: str, home: Path) -> tuple[Recipe, str]:

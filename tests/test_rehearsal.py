@@ -15,10 +15,9 @@ from click.testing import CliRunner
 from datasets import http, write_recipe
 from running import Run
 
-from medfetch import catalog, config, receipt, requirements
+from medfetch import catalog, receipt, requirements
 from medfetch.cli import group
 from medfetch.config import Settings
-from medfetch.engines import local
 from medfetch.planning import all_of
 from medfetch.rehearsal import Rehearsed, rehearse, stage
 from medfetch.runner import home_of
@@ -37,10 +36,7 @@ def stand_in() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def settings(stand_in: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(local, "run", in_process.run)
-    own = config.load(cache=tmp_path / "cache", reserve=0, processes=1)
-    endpoints = {**stand_in.endpoints, "sandbox": stand_in.address}
-    return replace(own.as_sandboxed(endpoints, stand_in.made_up), data=tmp_path / "data", backoff=0.01)
+    return in_process.rehearsing(stand_in, tmp_path, monkeypatch)
 
 
 def by_hand(recipe: Recipe) -> bool:

@@ -16,7 +16,7 @@ from medfetch.cache import Home
 from medfetch.errors import NotHere
 
 
-class MedfetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class MedfetchFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec comes without types
     """Datasets as folders: by the name that ``medfetch get`` takes, if it has no ``/``, or that of their folder.
 
     Args:
@@ -111,6 +111,7 @@ class MedfetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", **more: Any) -> BinaryIO:
         name, inside = self._split(path)
         if mode != "rb":
+            # What fsspec's own file systems raise that are only read.
             raise NotImplementedError("what medfetch has fetched is only read")
         return opening.at(self._home(name), inside, name, self._settings)
 

@@ -56,7 +56,7 @@ def write(folder: Path, pinned: Iterable[tuple[Entry, Iterable[Pin]]]) -> None:
     with database.made(folder / NAME, PINS, VERSION) as new:
         for entry, pins in pinned:
             unit, files = entries.unit(entry), 0
-            for files, pin in enumerate(pins, 1):  # noqa: B007
+            for files, pin in enumerate(pins, 1):  # noqa: B007 how many there were
                 row = (pin.path, unit, pin.size, pin.sha256, pin.published)
                 new.execute("INSERT OR REPLACE INTO pin VALUES (?, ?, ?, ?, ?)", row)
             if files:

@@ -144,7 +144,7 @@ def _pairs(before: Locked, after: Locked) -> Iterator[tuple[_Row | None, _Row | 
 def _sorted(locked: Locked, stack: ExitStack) -> Iterator[_Row]:
     rows, piles = _rows(locked), []
     while pile := sorted(islice(rows, AT_ONCE), key=lambda row: row.order):
-        file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115
+        file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 the stack closes it
         file.writelines(f"{json.dumps(astuple(row))}\n" for row in pile)
         file.seek(0)
         piles.append(_read(file))
