@@ -402,7 +402,7 @@ def test_what_was_written_down_before_a_kill_gets_its_name_after_it(home: Home, 
     with closing(Shard(made.shards[0])) as shard:
         shard.record([(accept(home, None, ONE, file, never), "x.part")], [1], ())
         for _ in range(2):
-            placing.finish(home, shard)
+            placing.finish(home, shard, placing.left_in(home))
             assert (home.root / "p/s/1/a").read_bytes() == b"data"
             assert list(home.partial.iterdir()) == []
 
