@@ -13,7 +13,7 @@ from datasets import COLLECTION, of_subject, tree
 from running import Medfetch, Run
 from test_kill import CAP, SLOW, SUBJECTS, children, runs, total, until
 
-from medfetch.sandbox import Sandbox
+from medfetch.sandbox import Fault, Sandbox
 
 FEW_DEATHS = "import medfetch.engines.local as local\nlocal.DEATHS = 2\n"
 
@@ -52,7 +52,9 @@ def test_workers_may_die_often_as_long_as_work_gets_done(run: Run, home: Path, b
 
 def test_workers_that_only_die_end_the_run(run: Run, home: Path) -> None:
     (home / "sitecustomize.py").write_text(
-        FEW_DEATHS + "import os, sys\nif 'medfetch.engines.worker' in sys.orig_argv:\n    os.kill(os.getpid(), 9)\n"
+        f"{FEW_DEATHS}import os, sys, medfetch.engines.worker as worker\n"
+        "worker.main = lambda *_: os.kill(os.getpid(), 9)\n"
+        "if 'medfetch.engines.worker' in sys.orig_argv:\n    worker.main()\n"
     )
     ran = run("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", code=1, PYTHONPATH=str(home))
     assert "3 worker processes died, the last with -9" in ran.err
@@ -70,3 +72,35 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end(run: Run, box: Sandbox) ->
     assert not runs(worker)
     box.clear()
     run("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}")
+
+
+def test_the_first_workers_are_forked_and_in_nobodys_way(run: Run, box: Sandbox, cache: Path) -> None:
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_PROCESSES="2")
+    until(lambda: box.stats.data_bytes > 500_000, "some bytes")
+    workers = children(process)
+    assert workers and not [pid for pid in workers if b"engines.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    # A scheduler warns all processes of a job; only the coordinator takes it as said to it.
+    for pid in workers:
+        os.kill(pid, signal.SIGUSR1)
+    process.send_signal(signal.SIGUSR1)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "died" not in out
+    assert not any(map(runs, workers))
+    box.clear()
+    run("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}")
+    assert tree(cache / COLLECTION / "current") == of_subject(SUBJECTS[0], CAP)
+
+
+def test_workers_that_somebody_killed_while_they_waited_are_replaced(run: Run, box: Sandbox, cache: Path) -> None:
+    box.clear()
+    box.add(Fault(stall=3))  # whatever is asked first, for the plan
+    process = run.start("get", COLLECTION, "-s", f"subject={SUBJECTS[0]}", "--json", MEDFETCH_PROCESSES="2")
+    until(lambda: len(children(process)) == 2, "two workers")
+    waiting = children(process)
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "died" not in out
+    assert tree(cache / COLLECTION / "current") == of_subject(SUBJECTS[0], CAP)

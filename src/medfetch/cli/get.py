@@ -15,7 +15,7 @@ from medfetch.cli import completion, links
 from medfetch.cli.common import Session, tell, with_session, with_wish
 from medfetch.cli.wanted import in_export, wanted
 from medfetch.config import Settings
-from medfetch.engines import Engine, local, pools
+from medfetch.engines import Engine, early, local, pools
 from medfetch.engines.dask import Dask
 from medfetch.engines.pools import Pool
 from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
@@ -85,6 +85,9 @@ def command(
         )
     if lock and (files or sha256 or export or replace(wish, own=False, pack=None) != Wish()):
         raise UsageProblem("the lock says what is fetched, and how", hint="with --locked only names choose some of it")
+    if not pool and export is None:
+        # Now, before there is any thread; most runs take no more of them.
+        click.get_current_context().with_resource(early.workers(min(2, session.settings.processes)))
     display = session.display()
     problems: list[MedfetchError] = []
     if export is not None:

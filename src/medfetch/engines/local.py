@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
+from medfetch.engines import early
 from medfetch.engines.feed import Feed
 from medfetch.errors import MedfetchError, Stopped
 from medfetch.jobs import PARK_WITHIN, ShardJob
@@ -30,7 +31,7 @@ DEATHS = 10
 
 @dataclass(slots=True)
 class Worker:
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | early.Forked
     connection: Connection
     jobs: dict[int, ShardJob] = field(default_factory=dict)
     """By number, what it works on: the next one is asked for before the last is through."""
@@ -97,6 +98,8 @@ def _hand(job: ShardJob, worker: Worker, feed: Feed) -> None:
 
 def _start(rate: int) -> Worker:
     """A new worker; ``rate`` is the descriptor of what keeps all of them to one rate."""
+    if forked := early.take(rate):
+        return Worker(*forked)
     ours, theirs = Pipe()
     # -P: nothing in the folder where medfetch happens to be run may be imported in place of a library.
     command = [sys.executable, "-P", "-m", "medfetch.engines.worker", str(theirs.fileno()), str(rate)]

@@ -1,7 +1,8 @@
 """A worker process: takes shard jobs from a pipe, sends events back. Ends when its parent does.
 
 Started as ``python -m medfetch.engines.worker PIPE RATE``, two descriptors, the second that of ``pace.shared_file``; a
-module of its own, so that a person's script is not imported a second time, as multiprocessing's spawn would.
+module of its own, so that a person's script is not imported a second time, as multiprocessing's spawn would. Or forked
+(``early``).
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def main(pipe: int, rate: int) -> None:
     _keep_memory()
     # What is imported stays: to look through it again and again for garbage took a twentieth of the time.
     gc.freeze()
-    # The parent decides what an interrupt at the terminal means.
+    # The parent decides what an interrupt at the terminal means, or a scheduler's warning to all processes of a job.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stops.now.set())
     threading.Thread(target=listen, daemon=True).start()
     reporter = Counting(send)

@@ -1,0 +1,104 @@
+"""Workers forked at the start of a run, as long as this process has no thread: later that would not be safe.
+
+A new interpreter needs a tenth of a second for what a worker imports, and memory for it; a forked one shares both. They
+wait for ``engines.local`` to take them, and end with this process. It knows nothing of what workers do.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+RATE = b"rate"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""What the parent has handlers for, which are not a worker's."""
+
+
+class Forked:
+    """What is forked, as a ``subprocess.Popen``."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("a forked worker", timeout or 0)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+_waiting: list[tuple[Forked, Connection]] = []
+
+
+@contextmanager
+def workers(count: int) -> Iterator[None]:
+    """So many wait meanwhile, where they can be forked: on Linux (macOS' libraries do not bear it), without threads."""
+    if sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1:
+        # With it comes pycurl, and libcurl.
+        from medfetch.engines import worker
+
+        # What has been imported stays, and shared: to look through it for garbage would write to all of it.
+        gc.freeze()
+        for _ in range(count):
+            _fork(worker.main)
+    try:
+        yield
+    finally:
+        while _waiting:
+            process, connection = _waiting.pop()
+            connection.close()
+            process.wait()
+
+
+def take(rate: int) -> tuple[Forked, Connection] | None:
+    """One of those that wait, and the pipe to it; it is handed the descriptor ``rate``. None if there is none."""
+    while _waiting:
+        process, connection = _waiting.pop()
+        try:
+            with socket.socket(fileno=os.dup(connection.fileno())) as pipe:
+                socket.send_fds(pipe, [RATE], [rate])
+        except OSError:  # somebody has killed it
+            connection.close()
+            process.wait()
+        else:
+            return process, connection
+    return None
+
+
+def _fork(main: Callable[[int, int], None]) -> None:
+    ours, theirs = Pipe()
+
+    def work() -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL if each == signal.SIGTERM else signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # Else the others would not notice that their parent has ended.
+        for parents in (ours, *(connection for _, connection in _waiting)):
+            parents.close()
+        with socket.socket(fileno=os.dup(theirs.fileno())) as pipe:
+            _, rates, _, _ = socket.recv_fds(pipe, len(RATE), 1)
+        if rates:
+            main(theirs.fileno(), rates[0])
+
+    process = get_context("fork").Process(target=work, daemon=True)
+    # None may come before the child knows what to do with it: its parent's handlers are not for it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    _waiting.append((Forked(process), ours))
