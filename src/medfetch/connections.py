@@ -28,8 +28,9 @@ much."""
 STRIDE = 4
 """So many times as many at most at the first step, where this process has time for them: each of a host's connections
 may be slow. Later steps double."""
-SHORTEST, LONGEST = 0.2, 5.0
-"""Seconds for which a rate is measured."""
+FIRST, SHORTEST, LONGEST = 0.1, 0.2, 5.0
+"""Seconds for which a rate is measured; at first, when it shows how much time this process takes and whether each
+connection is slow, less is enough."""
 HOLD, LONGEST_HOLD = 5.0, 60.0
 """Seconds until the next try after a step that was of no use; doubled each time."""
 QUIET = 10.0
@@ -55,7 +56,7 @@ class Connections:
         self._hold = HOLD
         self._held_until = self._failed_at = 0.0
         self._since: float | None = None
-        self._settled = time.monotonic() + SHORTEST
+        self._settled = time.monotonic() + FIRST
         self._from = 0
         self._spent = 0.0
 
@@ -90,7 +91,7 @@ class Connections:
             # New connections first have to be made, and to become fast.
             if now >= self._settled:
                 self._since, self._from, self._spent = now, self._bytes, time.process_time()
-        elif (lasted := now - self._since) >= min(LONGEST, max(SHORTEST, 2 * self._slowest)):
+        elif (lasted := now - self._since) >= min(LONGEST, max(FIRST if self._new else SHORTEST, 2 * self._slowest)):
             effort = (time.process_time() - self._spent) / lasted
             self._decide(now, (self._bytes - self._from) / lasted, effort)
         return self.allowed

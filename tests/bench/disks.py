@@ -21,6 +21,9 @@ IN_MEMORY, ON_DISK = Path("/dev/shm"), Path("/var/tmp")
 TIMES = 4
 """So many times the data must fit into memory: the server's, the file system, its page cache, and some more."""
 
+ROOM = 3
+"""So many times what is written the file system has room for."""
+
 
 def place(needed: int) -> Path:
     """Where file systems for so many bytes are best made: in memory, if it is large enough, for the disk of a virtual
@@ -47,7 +50,9 @@ def fresh(where: Path, size: int, inodes: int | None = None) -> Iterator[Path]:
         image, mounted = folder / "image", folder / "mounted"
         mounted.mkdir()
         with open(image, "wb") as file:
-            file.truncate(size * 5 // 4 + 512 * MIB)
+            # Where less is free than twice what is not written yet, ext4 has writers wait until it is (in fs/ext4/inode.c,
+            # ext4_nonda_switch), which takes most of a second for a large file.
+            file.truncate(size * ROOM + 512 * MIB)
         # What a disk in use has long done must not go on in the background while we measure.
         number = ["-N", str(inodes)] if inodes else []
         _call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", *number, image)
