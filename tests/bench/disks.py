@@ -50,8 +50,8 @@ def fresh(where: Path, size: int, inodes: int | None = None) -> Iterator[Path]:
         image, mounted = folder / "image", folder / "mounted"
         mounted.mkdir()
         with open(image, "wb") as file:
-            # Where less is free than twice what is not written yet, ext4 has writers wait until it is (in fs/ext4/inode.c,
-            # ext4_nonda_switch), which takes most of a second for a large file.
+            # Where less is free than twice what is not written yet, ext4 has writers wait until it is
+            # (ext4_nonda_switch in fs/ext4/inode.c): most of a second for a large file.
             file.truncate(size * ROOM + 512 * MIB)
         # What a disk in use has long done must not go on in the background while we measure.
         number = ["-N", str(inodes)] if inodes else []

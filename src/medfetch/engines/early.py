@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +16,8 @@ from contextlib import contextmanager
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import recv_handle, send_handle
 
-RATE = b"rate"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What the parent has handlers for, which are not a worker's."""
 
@@ -68,8 +67,7 @@ def take(rate: int) -> tuple[Forked, Connection] | None:
     while _waiting:
         process, connection = _waiting.pop()
         try:
-            with socket.socket(fileno=os.dup(connection.fileno())) as pipe:
-                socket.send_fds(pipe, [RATE], [rate])
+            send_handle(connection, rate, process.pid)
         except OSError:  # somebody has killed it
             connection.close()
             process.wait()
@@ -88,10 +86,11 @@ def _fork(main: Callable[[int, int], None]) -> None:
         # Else the others would not notice that their parent has ended.
         for parents in (ours, *(connection for _, connection in _waiting)):
             parents.close()
-        with socket.socket(fileno=os.dup(theirs.fileno())) as pipe:
-            _, rates, _, _ = socket.recv_fds(pipe, len(RATE), 1)
-        if rates:
-            main(theirs.fileno(), rates[0])
+        try:
+            rate = recv_handle(theirs)
+        except (EOFError, OSError):  # nobody has had a use for it
+            return
+        main(theirs.fileno(), rate)
 
     process = get_context("fork").Process(target=work, daemon=True)
     # None may come before the child knows what to do with it: its parent's handlers are not for it.
