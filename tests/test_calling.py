@@ -14,9 +14,10 @@ import pytest
 from datasets import http, sha256, tree, write_recipe
 
 import medfetch
-from medfetch.cache import EVERYBODY, Readers, Turns, write_json
 from medfetch.errors import Stopped
+from medfetch.permissions import EVERYBODY, Readers, Turns
 from medfetch.sandbox import Fault, Sandbox
+from medfetch.storage import write_json
 
 CONTENTS = {f"d/{number}.bin": os.urandom(40_000) for number in range(20)}
 

@@ -641,6 +641,9 @@ def test_unknown_names_get_close_ones() -> None:
     with pytest.raises(UsageProblem, match="there is no recipe 'lidc-idr'") as caught:
         catalog.load("lidc-idr")
     assert caught.value.hint == "did you mean lidc-idri?"
+    with pytest.raises(UsageProblem, match="there is no recipe 'of a kidney'") as caught:
+        catalog.load("of a kidney")
+    assert str(caught.value.hint).startswith("medfetch list 'of a kidney' looks into names and summaries of all 12")
 
 
 def test_source_and_locator() -> None:

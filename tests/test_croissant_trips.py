@@ -17,9 +17,9 @@ from medfetch.formats import Dataset
 from medfetch.formats.croissant import document
 from medfetch.progress import Terminal
 from medfetch.rehearsal import WORD
-from medfetch.runner import Wish
 from medfetch.sandbox import Sandbox
 from medfetch.types import Recipe, Selection
+from medfetch.wishes import Wish
 
 FEW = {"acdc", "brixia", "lynos", "mimic-cxr", "ocmr", "simon"}
 """Small ones of several kinds of hosts; all others are left to make test-long. Series are in test_croissant.py."""

@@ -15,7 +15,7 @@ from running import Medfetch, Run
 from servers import Server, serve
 
 from medfetch import cache as cache_folder
-from medfetch import durability, leases, machine
+from medfetch import durability, leases, machine, storage
 from medfetch.cache import Home
 
 BODIES = {f"file-{number}": bytes([number]) * 50_000 for number in range(5)}
@@ -96,8 +96,8 @@ def test_what_was_synced_before_is_not_read_again(
 
 def test_a_mark_of_this_start_is_no_doubt(home_of_set: Home, run: Run, server: Server) -> None:
     """As a killed run leaves it: what it wrote is the system's."""
-    (home_of_set.inner / f"unsynced.{cache_folder.boot() or durability.UNKNOWN}.1").touch()
-    run("path", "set", code=0 if cache_folder.boot() else 1)
+    (home_of_set.inner / f"unsynced.{storage.boot() or durability.UNKNOWN}.1").touch()
+    run("path", "set", code=0 if storage.boot() else 1)
     run("get", "set")
     assert server.asked == []
     assert not marks(home_of_set)
@@ -173,7 +173,7 @@ def test_a_sync_that_somebody_kills_is_done_again(tmp_path: Path, monkeypatch: p
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     synced = []
-    monkeypatch.setattr(cache_folder, "sync_folder", synced.append)
+    monkeypatch.setattr(storage, "sync_folder", synced.append)
     durability.sync(Home(tmp_path))
     assert synced == [tmp_path]
     fsync = os.fsync

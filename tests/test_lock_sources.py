@@ -15,10 +15,10 @@ from datasets import write_recipe, zipped
 from medfetch import catalog, locks, rehearsal, requirements, runner, sources
 from medfetch.config import Settings
 from medfetch.locks import Lock, Locked, making, using
-from medfetch.runner import Wish
 from medfetch.sandbox import Sandbox
 from medfetch.sandbox.hosts import COMMONS
 from medfetch.types import Assurance, Recipe, Selection
+from medfetch.wishes import Wish
 
 PROGRAMMED = [source for source in sources.BUILTIN if source not in requirements.BY_HAND]
 QUICK = ("http", "idc", "tcia", "zenodo")

@@ -15,7 +15,7 @@ from datasets import http, sha256, tree, write_recipe, zipped
 from running import Ran, Run
 
 from medfetch import leases
-from medfetch.cache import Readers
+from medfetch.permissions import Readers
 from medfetch.sandbox import Fault, Sandbox
 
 PASSWORD = "correct-horse-battery"

@@ -48,14 +48,15 @@ from test_transfer import (
     told,
 )
 
-from medfetch import cache, machine, partial, pieces, segments, span, transfer
+from medfetch import machine, partial, pieces, segments, span, storage
 from medfetch.errors import CacheError, DiskFull, IntegrityError, Refused, Retryable
 from medfetch.fetching import Fetching
 from medfetch.net.http import Answer, Receiver
 from medfetch.net.layers import Getter
 from medfetch.partial import Room
 from medfetch.pool import Pool
-from medfetch.transfer import Fetched, Terms, fetch_file
+from medfetch.transfer import download, fetch_file
+from medfetch.transfer.download import Fetched, Terms
 from medfetch.types import Assurance, RemoteFile, Request
 
 PIECE = 50_000
@@ -112,7 +113,7 @@ class Ranged(Bench):
             for number, content in here.items():
                 file.seek(number * PIECE)
                 file.write(content)
-        boot = cache.BOOT.read_text().strip()
+        boot = storage.BOOT.read_text().strip()
         head = {"url": url, "validator": validator, "size": len(body), "piece": PIECE, "boot": boot, **more}
         numbers = array("I", [len(here.get(number, b"")) for number in range(COUNT)])
         self.pieces.write_bytes(json.dumps(head).encode().ljust(pieces.HEAD) + numbers.tobytes() + bytes(4 * COUNT))
@@ -141,7 +142,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ranged]:
     for most in ("FIRST_PIECES", "MOST_PIECES"):
         monkeypatch.setattr(segments, most, MOST)
     monkeypatch.setattr(segments, "SPAN", 3600.0)
-    monkeypatch.setattr(transfer, "SEGMENTS_FROM", LARGE)
+    monkeypatch.setattr(download, "SEGMENTS_FROM", LARGE)
     bench = Ranged(tmp_path)
     yield bench
     bench.hosts.close()
@@ -250,7 +251,7 @@ def test_others_help(bench: Ranged, server: Server, monkeypatch, kind) -> None:
 
 
 def test_a_file_that_is_not_large_comes_in_one(bench: Ranged, server: Server, monkeypatch) -> None:
-    monkeypatch.setattr(transfer, "SEGMENTS_FROM", SIZE + 1)
+    monkeypatch.setattr(download, "SEGMENTS_FROM", SIZE + 1)
     bench.helpers = HELPERS
     url = server.script("/f", GOOD)
     bench.check_whole(bench.fetch(known(url)), Assurance.PUBLISHED)
@@ -933,7 +934,7 @@ def test_on_another_machine_only_what_was_synced_counts(
     if machine == "other":
         boot.write_text("another\n")
     if machine != "same":
-        monkeypatch.setattr(cache, "BOOT", boot)
+        monkeypatch.setattr(storage, "BOOT", boot)
     before = len(server.asked)
     bench.check_whole(bench.fetch(sized(url)), Assurance.SIZE_ONLY)
     again = 0 if machine == "same" else 6 * PIECE
@@ -1060,7 +1061,7 @@ def test_pieces_of_what_is_no_longer_large(bench: Ranged, server: Server, monkey
     url = server.script("/f", GOOD)
     bench.leave_pieces(url, ETAG, {29: b"x" * PIECE})
     bench.note.write_text(json.dumps({"url": url, "validator": ETAG}))
-    monkeypatch.setattr(transfer, "SEGMENTS_FROM", SIZE + 1)
+    monkeypatch.setattr(download, "SEGMENTS_FROM", SIZE + 1)
     bench.check_whole(bench.fetch(listed(url, ETAG) if listed_too else sized(url)), Assurance.SIZE_ONLY)
     assert ranges(server.asked) == [WHOLE]
 
@@ -1108,13 +1109,14 @@ from medfetch.hosts import Hosts
 from medfetch.net.stack import bytes_getter
 from medfetch.partial import Room
 from medfetch.pool import Pool
+from medfetch.transfer import download
 from medfetch.types import RemoteFile, Traits
 
 def live(folder, url, size):
     stop = threading.Event()
     hosts = Hosts(folder / "hosts", stop.is_set)
     pool = Pool(lambda task: task, 3)
-    terms = transfer.Terms(
+    terms = download.Terms(
         tries=3, backoff=0.01, room=Room(folder, 0), ranges=True, stop=stop, received=lambda count: None,
         pace=lambda count: None, said=lambda reason: None, help=pool.help, crowded=pool.crowded,
     )
@@ -1123,7 +1125,7 @@ def live(folder, url, size):
     transfer.fetch_file(file, folder / "file.part", getter, hosts, terms)
 
 pieces.PIECE = segments.PIECE = span.PIECE = {PIECE}
-transfer.SEGMENTS_FROM = {LARGE}
+download.SEGMENTS_FROM = {LARGE}
 for line in sys.stdin:
     child = os.fork()
     if not child:

@@ -36,8 +36,8 @@ leases.HEARTBEAT, leases.STALE = 0.3, 2.5
 """Tasks on machines that cannot look at each other's processes; a dead one is known by its silence."""
 NO_LOCKS = """
 import fcntl
-import medfetch.cache as cache, medfetch.database as database
-cache.is_network = database.is_network = lambda path: True
+import medfetch.storage as storage, medfetch.database as database
+storage.is_network = database.is_network = lambda path: True
 """
 """Their cache lies on a file system whose locks are not to be trusted."""
 

@@ -20,7 +20,7 @@ from datasets import sha256
 from hypothesis import given
 from hypothesis import strategies as some
 
-from medfetch import cache, entries, placing, planning, upkeep
+from medfetch import cache, entries, placing, planning, storage, upkeep
 from medfetch.cache import Home
 from medfetch.errors import CacheError, DiskFull, IntegrityError, RecipeError, UsageProblem
 from medfetch.ledger import Ledger, Placed
@@ -497,25 +497,25 @@ def test_nothing_is_removed_while_somebody_works_there(home: Home) -> None:
 
 def test_errors_of_the_disk_are_told_apart(tmp_path: Path) -> None:
     for code in (errno.ENOSPC, errno.EDQUOT):
-        with pytest.raises(DiskFull), cache.disk_errors(tmp_path):
+        with pytest.raises(DiskFull), storage.disk_errors(tmp_path):
             raise OSError(code, os.strerror(code))
-    with pytest.raises(CacheError, match="Read-only file system"), cache.disk_errors(tmp_path):
+    with pytest.raises(CacheError, match="Read-only file system"), storage.disk_errors(tmp_path):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    with pytest.raises(InterruptedError), cache.disk_errors(tmp_path):
+    with pytest.raises(InterruptedError), storage.disk_errors(tmp_path):
         raise InterruptedError
 
 
 def test_json_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    cache.write_json(path, {"a": 1})
+    storage.write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        cache.write_json(path, {"a": object()})
-    assert cache.read_json(path) == {"a": 1}
+        storage.write_json(path, {"a": object()})
+    assert storage.read_json(path) == {"a": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
-    assert cache.read_json(tmp_path / "none.json") is None
+    assert storage.read_json(tmp_path / "none.json") is None
     path.write_text("{")
     with pytest.raises(CacheError, match=r"x\.json"):
-        cache.read_json(path)
+        storage.read_json(path)
 
 
 def test_odd_versions_are_folders_that_can_be_told_apart(tmp_path: Path) -> None:

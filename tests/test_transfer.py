@@ -49,7 +49,8 @@ from medfetch.hosts import Hosts
 from medfetch.net.layers import Getter
 from medfetch.net.stack import bytes_getter
 from medfetch.partial import Room
-from medfetch.transfer import Fetched, Terms, fetch_file
+from medfetch.transfer import fetch_file
+from medfetch.transfer.download import Fetched, Terms
 from medfetch.types import Assurance, Checksum, RemoteFile, Traits
 
 BODY = random.Random(1).randbytes(1_500_000)

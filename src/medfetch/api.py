@@ -10,7 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import agreements, cache, config, dois, doors, exports, mail, rehearsal, requirements, runner, standing
+from medfetch import (
+    agreements,
+    config,
+    dois,
+    doors,
+    exports,
+    mail,
+    permissions,
+    rehearsal,
+    requirements,
+    runner,
+    standing,
+    wishes,
+)
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
@@ -18,10 +31,10 @@ from medfetch.locks import using
 from medfetch.packs import FORMATS
 from medfetch.planning import Plan
 from medfetch.progress import Calling, Cancelling, Display, Terminal
-from medfetch.runner import Wish
 from medfetch.sandboxed import sandboxed
 from medfetch.standing import Overview
 from medfetch.types import Recipe, Selection
+from medfetch.wishes import Wish
 
 Select = Mapping[str, str | Iterable[str]]
 Progress = bool | Callable[[dict[str, Any]], None]
@@ -90,7 +103,7 @@ def get(
         display = _display(progress, cancel)
         for recipe, own in asked:
             told = _mailed(links, recipe, own, resolved)
-            with cache.TURNS.turn(runner.readers_of(recipe, told), display.look):
+            with permissions.TURNS.turn(runner.readers_of(recipe, told), display.look):
                 made = runner.make_plan(recipe, own, told, display)
                 runner.fulfil(recipe, made, told, display, pack=pack)
         return made.home.root
@@ -98,7 +111,7 @@ def get(
 
 def _from_export(name: str | Recipe, wish: Wish, folder: Path, settings: Settings, display: Display) -> Path:
     recipe = name if isinstance(name, Recipe) else exports.named(name, folder, settings)
-    with cache.TURNS.turn(runner.readers_of(recipe, settings), display.look):
+    with permissions.TURNS.turn(runner.readers_of(recipe, settings), display.look):
         for _ in exports.take_in(recipe, wish, folder, settings, display):
             pass
     return runner.home_of(recipe, settings).root
@@ -126,7 +139,7 @@ def export(
     wish = _wish(select, part, None, limit, False)
     recipe = _recipe(name, resolved)
     target = Path(folder).absolute()
-    with cache.TURNS.turn(runner.readers_of(recipe, resolved)):
+    with permissions.TURNS.turn(runner.readers_of(recipe, resolved)):
         return exports.export(recipe, wish, target, resolved, _display(progress), unguarded=unguarded)
 
 
@@ -150,7 +163,7 @@ def plan(
         resolved = _settings(stack, sandbox, settings)
         wish = _wish(select, part, route, limit, refresh)
         recipe = _recipe(name, resolved)
-        stack.enter_context(cache.TURNS.turn(runner.readers_of(recipe, resolved)))
+        stack.enter_context(permissions.TURNS.turn(runner.readers_of(recipe, resolved)))
         return runner.make_plan(recipe, wish, _mailed(links, recipe, wish, resolved), _display(False))
 
 
@@ -212,7 +225,7 @@ def _mailed(links: str | Path | None, recipe: Recipe, wish: Wish, settings: Sett
         raise UsageProblem(
             "there is no link in what was given as links", hint="the text of the mail, or its file's Path"
         )
-    return replace(settings, links=mail.fit(runner.chosen_parts(recipe, wish), found).good)
+    return replace(settings, links=mail.fit(wishes.chosen_parts(recipe, wish), found).good)
 
 
 def _wish(

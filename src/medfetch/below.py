@@ -6,7 +6,7 @@ import os
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from medfetch import cache, database, durability, layers, receipt, space, standing
+from medfetch import database, durability, layers, receipt, space, standing, storage
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.errors import CacheError
@@ -34,7 +34,7 @@ def take(
 
         taken = Taking(made, home, ledger, settings.reserve, display.show, refuses=refuses)
         display.start(made.header["dataset"], {**made.totals, **tallies})
-        with cache.disk_errors(made.home.root), durability.writing(made.home):
+        with storage.disk_errors(made.home.root), durability.writing(made.home):
             ledger.relax()
             try:
                 unread = taken.run(final=final)

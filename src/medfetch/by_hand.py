@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from medfetch import agreements, cache, layers, planning, presence, requirements, standing
-from medfetch.cache import Readers
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired
 from medfetch.ledger import Ledger
+from medfetch.permissions import Readers
 from medfetch.planning import Plan
 from medfetch.progress import Display
 from medfetch.reconciling import reconcile

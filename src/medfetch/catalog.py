@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -104,7 +105,8 @@ def _load_id(name: str, extra: tuple[Path, ...]) -> Recipe:
     recipe_id, _, version = name.partition("@")
     found = find(extra)
     if recipe_id not in found:
-        raise UsageProblem(f"there is no recipe {recipe_id!r}", hint=suggestion(recipe_id, found))
+        search = f"medfetch list {shlex.quote(recipe_id)} looks into names and summaries of all {len(found)}"
+        raise UsageProblem(f"there is no recipe {recipe_id!r}", hint=suggestion(recipe_id, found, search))
     recipe = _load_file(found[recipe_id], extra, recipe_id)
     if version and version != recipe.version:
         has = f"version {recipe.version}" if recipe.version else "no version"

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
-from medfetch import cache, names
+from medfetch import cache, names, permissions, storage
 from medfetch.addresses import ARXIV
 from medfetch.config import Settings
 from medfetch.errors import CacheError, Refused, Retryable, Unreachable
@@ -65,7 +65,7 @@ def from_receipt(content: Mapping[str, Any]) -> Recipe:
 def kept(doi: str, settings: Settings) -> Item | None:
     """What an agency said of a DOI in a former run."""
     with suppress(CacheError):
-        content = cache.read_json(_note(doi, settings))
+        content = storage.read_json(_note(doi, settings))
         return cleaned(content["item"]) if content else None
     return None
 
@@ -80,10 +80,10 @@ def asked(doi: str, settings: Settings, say: Callable[[str], None]) -> Item | No
         say(f"{doi}: {error.message}; only what the recipe says is known of it")
         return None
     # Whoever may only read the cache asks again.
-    with suppress(OSError), cache.of_cache(settings.cache).only():
+    with suppress(OSError), permissions.of_cache(settings.cache).only():
         note = _note(doi, settings)
         note.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_json(note, {"doi": doi.casefold(), "item": item})
+        storage.write_json(note, {"doi": doi.casefold(), "item": item})
     return item
 
 

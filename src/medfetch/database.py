@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from medfetch.cache import is_network
 from medfetch.errors import UPGRADE, CacheError, DiskFull
+from medfetch.storage import is_network
 
 Database = sqlite3.Connection
 Error = sqlite3.Error

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from medfetch import cache, croissant, names
+from medfetch import cache, croissant, names, permissions, storage
 from medfetch.config import Settings
 from medfetch.errors import Refused, UsageProblem
 from medfetch.types import Recipe, Traits
@@ -58,9 +58,9 @@ def _of_address(url: str, settings: Settings, refresh: bool) -> str:
         raise UsageProblem("nothing is kept of that document", hint="medfetch get --sandbox asks the stand-in")
     text = _asked(url, settings)
     # Whoever may only read the cache asks again.
-    with suppress(OSError), cache.of_cache(settings.cache).only():
+    with suppress(OSError), permissions.of_cache(settings.cache).only():
         note.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(note, text)
+        storage.write_text(note, text)
     return text
 
 

@@ -58,19 +58,19 @@ def named(doi: str, settings: Settings) -> str:
 
     Raises: UsageProblem where it leads to no page that a source reads; Unreachable, Retryable, Refused.
     """
-    from medfetch import cache  # most names are no DOIs
+    from medfetch import cache, permissions, storage  # most names are no DOIs
 
     wanted = doi.casefold()
     # A DOI stands for the same thing for ever: for what is here already, nobody need be asked.
     note = cache.dois_folder(settings.cache) / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
     with suppress(CacheError):
-        if kept := cache.read_json(note):
+        if kept := storage.read_json(note):
             return str(kept["name"])
     name = _name(doi, *_asked(doi, settings))
     # Whoever may only read the cache asks again.
-    with suppress(OSError), cache.of_cache(settings.cache).only():
+    with suppress(OSError), permissions.of_cache(settings.cache).only():
         note.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_json(note, {"doi": wanted, "name": name})
+        storage.write_json(note, {"doi": wanted, "name": name})
     return name
 
 

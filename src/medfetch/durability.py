@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medfetch import cache, database, machine, presence, stored
+from medfetch import database, machine, presence, storage, stored
 from medfetch.cache import Home
 from medfetch.checksum import hash_stream
 from medfetch.errors import CacheError
@@ -68,7 +68,7 @@ def _marks(home: Home) -> list[_Mark]:
 
 
 def _new_mark(home: Home) -> _Mark:
-    mark = _Mark(home.inner / f"unsynced.{cache.boot() or UNKNOWN}.{secrets.token_hex(4)}")
+    mark = _Mark(home.inner / f"unsynced.{storage.boot() or UNKNOWN}.{secrets.token_hex(4)}")
     mark.path.touch()
     # A mark that a power cut takes away would be none.
     descriptor = os.open(mark.path, os.O_RDONLY)
@@ -81,7 +81,7 @@ def _new_mark(home: Home) -> _Mark:
 
 def _doubtful(home: Home) -> list[_Mark]:
     """Marks of machines that have gone down since, or may have: those of runs that are at work are none of them."""
-    others = [mark for mark in _marks(home) if mark.boot != cache.boot()]
+    others = [mark for mark in _marks(home) if mark.boot != storage.boot()]
     alive = presence.boots(home) if others else set()
     return [mark for mark in others if mark.boot not in alive]
 
@@ -153,7 +153,7 @@ class _Syncer(threading.Thread):
     def end(self) -> None:
         """Waits for the last sync, though not for ever where the mark can be trusted."""
         self._ending.set()
-        patient = cache.boot() is None or cache.is_network(self._home.root)
+        patient = storage.boot() is None or storage.is_network(self._home.root)
         self.join(None if patient else SHARE * (time.monotonic() - self._began))
         if self._error:
             raise self._error
@@ -162,7 +162,7 @@ class _Syncer(threading.Thread):
 def sync(home: Home) -> None:
     """All that was written so far reaches the disk. Raises: OSError."""
     if not machine.sync("-f", home.root):
-        cache.sync_folder(home.root)
+        storage.sync_folder(home.root)
 
 
 def recover(home: Home) -> None:
@@ -179,7 +179,7 @@ def recover(home: Home) -> None:
     receipts = [home.receipt, *home.plans.glob("*/receipt.json")]
     try:
         for path in receipts:
-            cache.read_json(path)
+            storage.read_json(path)
     except CacheError:
         # One stands for the other: all of them are written again.
         for path in receipts:

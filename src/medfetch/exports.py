@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from medfetch import (
     admission,
+    adopting,
     cache,
     catalog,
     database,
@@ -27,18 +28,21 @@ from medfetch import (
     receipt,
     runner,
     standing,
+    storage,
     upkeep,
     volumes,
+    wishes,
 )
-from medfetch.cache import EVERYBODY, Home, Readers
+from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.errors import CacheError, MedfetchError, UsageProblem
 from medfetch.formats import sha256sums
 from medfetch.ledger import Ledger
+from medfetch.permissions import EVERYBODY, Readers
 from medfetch.planning import Plan
 from medfetch.progress import Display
-from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
+from medfetch.wishes import Wish
 
 PAGE = """This folder holds medical imaging datasets, exported by medfetch.
 
@@ -102,7 +106,7 @@ def _export(
         readers = EVERYBODY
     there = cache.home(folder, recipe.id, recipe.version)
     receipts = []
-    with cache.disk_errors(folder):
+    with storage.disk_errors(folder):
         # First of all: what lies there from now on is no cache that backups should leave out.
         _write_page(folder)
         kept.keep(recipe, folder)
@@ -194,7 +198,7 @@ def check(recipe: Recipe, wish: Wish, folder: Path, settings: Settings) -> None:
     plans = _plans(recipe, wish, folder)
     wanted = {part for made in plans for part in made.header["routes"]}
     # This machine may know more of what it takes; and what came along has to be known to `medfetch agree`.
-    with cache.disk_errors(settings.cache):
+    with storage.disk_errors(settings.cache):
         settings.cache.mkdir(parents=True, exist_ok=True)
         kept.keep(recipe, settings.cache)
     for each in filter(None, (recipe, _own(recipe, settings))):
@@ -266,7 +270,7 @@ def _adopted(recipe: Recipe, made: Plan, wish: Wish, home: Home, readers: Reader
     if not _asks(wish):
         facets = {facet: tuple(values) for facet, values in made.header["select"].items()}
         selection = Selection(facets, made.header["limit"])
-        return runner.adopt(made, home, made.id, list(made.header["routes"]), selection, readers, display)
+        return adopting.adopt(made, home, made.id, list(made.header["routes"]), selection, readers, display)
     parts = list(wish.parts or made.header["routes"])
-    name = runner.plan_id(recipe, replace(wish, parts=tuple(parts), archives=made.header["archives"]))
-    return runner.adopt(made, home, name, parts, wish.selection, readers, display)
+    name = wishes.plan_id(recipe, replace(wish, parts=tuple(parts), archives=made.header["archives"]))
+    return adopting.adopt(made, home, name, parts, wish.selection, readers, display)

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from medfetch import cache, dicom, entries, folders, members, sources, swarm, unpack
-from medfetch.cache import Home, disk_errors
+from medfetch import dicom, entries, folders, members, sources, storage, swarm, unpack
+from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
 from medfetch.connections import Connections
@@ -43,8 +43,10 @@ from medfetch.progress import Event, Reporter
 from medfetch.remote import Way
 from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources import Members, Source
+from medfetch.storage import disk_errors
 from medfetch.swarm import is_magnet
-from medfetch.transfer import BAD_TRIES, Fetched, FirstAttempt, Terms, fetch_file
+from medfetch.transfer import FirstAttempt, fetch_file
+from medfetch.transfer.download import BAD_TRIES, Fetched, Terms
 from medfetch.types import Assurance, Entry, Group, Packed, RemoteFile, Selection
 
 PARTIAL, NOTE, PIECES, STAGING = ".part", ".note", ".pieces", ".d"
@@ -355,7 +357,7 @@ class Fetching:
 
     def _bounds(self) -> dict[str, Any]:
         return {
-            "free_bytes": lambda: cache.free_bytes(self.home.partial) - self.means.settings.reserve,
+            "free_bytes": lambda: storage.free_bytes(self.home.partial) - self.means.settings.reserve,
             "stop": self.means.stop.is_set,
             "together": self.packed,
         }

@@ -31,14 +31,16 @@ from medfetch import (
     sources,
     space,
     standing,
+    storage,
 )
-from medfetch.cache import Home, Readers
+from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.engines import Engine, local
 from medfetch.engines.feed import Feed, Queue, Tasks
 from medfetch.errors import Incomplete, Unreachable
 from medfetch.jobs import ShardJob
 from medfetch.ledger import Ledger
+from medfetch.permissions import Readers
 from medfetch.planning import Plan, word
 from medfetch.presence import Presence
 from medfetch.progress import Display, Event, amount, counted, human
@@ -98,7 +100,7 @@ def alone(
         if tallies["done"] == tallies["entries"] and (before := receipt.of_plan(made)):
             seal(made.home, settings, display)
             return before
-        with cache.disk_errors(made.home.root), durability.writing(made.home):
+        with storage.disk_errors(made.home.root), durability.writing(made.home):
             ledger.relax()
             if tallies["done"] < tallies["entries"]:
                 try:
@@ -142,7 +144,7 @@ def side_by_side(
                 seal(made.home, settings, display)
                 return before
             me = stay.enter_context(presence.announced(made.home, made.id, str(share), share.job))
-        with cache.disk_errors(made.home.root), durability.writing(made.home):
+        with storage.disk_errors(made.home.root), durability.writing(made.home):
             while True:
                 _work_off_shared(run, share, me)
                 with presence.entrance(made.home, display, lambda other: False) as present:
@@ -167,7 +169,7 @@ def _begin(run: _Run, ledger: Ledger) -> dict[str, int]:
     """
     made = run.made
     presence.clear(made.home)
-    with cache.disk_errors(made.home.root):
+    with storage.disk_errors(made.home.root):
         packs.begin(made.home, run.pack)
     tallies = reconcile(made, ledger)
     _compare(run)
@@ -255,7 +257,7 @@ def seal(home: Home, settings: Settings, display: Display) -> None:
         what = counted(archives, "archive")
         display.say("packing", {"archives": archives, "bytes": size}, f"packing {what}, {human(size)}")
 
-    with cache.disk_errors(home.root), durability.writing(home):
+    with storage.disk_errors(home.root), durability.writing(home):
         sealing.seal(home, settings.reserve, tell, display.look)
 
 

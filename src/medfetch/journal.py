@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from medfetch import cache
+from medfetch import storage
 from medfetch.cache import Home
 from medfetch.errors import CacheError
 
@@ -69,7 +69,7 @@ class Journal:
         content = {**self._about, "since": self._since, "rows": [" ".join(map(str, row)) for row in self._rows]}
         with suppress(OSError):  # news, without which the run goes on
             self._path.parent.mkdir(exist_ok=True)
-            cache.write_json(self._path, content, durable=False)
+            storage.write_json(self._path, content, durable=False)
             for old in sorted(self._path.parent.glob("[!.]*.json"))[:-KEPT]:
                 old.unlink(missing_ok=True)
 
@@ -79,7 +79,7 @@ def read(home: Home) -> list[Past]:
     found = []
     for path in sorted(home.journal.glob("[!.]*.json")):
         with suppress(CacheError, KeyError, ValueError, TypeError, AttributeError):
-            said = cache.read_json(path)
+            said = storage.read_json(path)
             found.append(Past(float(said.pop("since")), tuple(map(_row, said.pop("rows"))), said))
     return found
 

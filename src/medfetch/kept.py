@@ -11,7 +11,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medfetch import cache
+from medfetch import cache, permissions, storage
 from medfetch.errors import CacheError
 from medfetch.types import Access, Level, Part, Recipe, Requirement, Route, Unpacking
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 def keep(recipe: Recipe, folder: Path) -> None:
     """Writes a recipe into a cache. Raises: OSError."""
     path = cache.recipes_folder(folder) / recipe.id / f"{cache.version_name(recipe.version)}.json"
-    with cache.of_cache(folder).only():
+    with permissions.of_cache(folder).only():
         path.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_json(path, asdict(recipe))
+        storage.write_json(path, asdict(recipe))
 
 
 def find(name: str, folders: tuple[Path, ...]) -> Recipe | None:
@@ -53,7 +53,7 @@ def _of(folder: Path, name: str) -> Iterator[Recipe]:
     own = recipes / name.partition("@")[0]
     alone = "/" not in name and name not in (".", "..") and own.is_dir()
     for path in sorted(own.glob("*.json") if alone else recipes.glob("*/*.json")):
-        if (content := cache.read_json(path)) is not None:
+        if (content := storage.read_json(path)) is not None:
             yield load(content, path)
 
 

@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medfetch import archives, brought, cache, durability, fulfilling, planning, presence, runner, unpack
+from medfetch import archives, brought, cache, durability, fulfilling, planning, presence, runner, storage, unpack
 from medfetch.brought import Brought, Recognising
-from medfetch.cache import Home, Readers, disk_errors
+from medfetch.cache import Home
 from medfetch.checksum import hash_file
 from medfetch.config import Settings
 from medfetch.connections import Connections
@@ -33,17 +33,19 @@ from medfetch.ledger import Ledger
 from medfetch.net.stack import client_of
 from medfetch.net.together import Together
 from medfetch.pace import Pace
+from medfetch.permissions import Readers
 from medfetch.planning import Plan
 from medfetch.pool import Pool
 from medfetch.progress import Counting, Display
 from medfetch.receipt import IMPORTED
 from medfetch.reconciling import reconcile
-from medfetch.runner import Wish
 from medfetch.shard import Active, OpenShard, open_shard
 from medfetch.sources._paths import relative
 from medfetch.state import Shard
-from medfetch.transfer import Fetched
+from medfetch.storage import disk_errors
+from medfetch.transfer.download import Fetched
 from medfetch.types import Assurance, Group, Recipe, RemoteFile
+from medfetch.wishes import Wish
 
 COPY, OPENED = ".brought", ".opened"
 """What our copy or link of a file is called until it is in place; the folder of what came out of an archive. Neither is
@@ -243,7 +245,7 @@ class _Import:
     def _open_archives(self) -> bool:
         """Unpacks archives that are no files of the dataset: what is in them may be. Whether there were any."""
         found = [file for file in self.known.left() if file.wrong is None and archives.kind(file.name)]
-        free = partial(cache.free_bytes, self.home.partial)
+        free = partial(storage.free_bytes, self.home.partial)
         for number, archive in enumerate(found):
             folder = self.home.partial / f"{number:05d}{OPENED}"
             try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, database
+from medfetch import database, storage
 from medfetch.cache import INNER, Home
 from medfetch.database import transaction
 from medfetch.errors import UPGRADE, CacheError, UsageProblem
@@ -60,7 +60,7 @@ def pile_of(staged: str) -> str | None:
 
 def format_of(home: Home) -> str | None:
     """``zip`` or ``tar``; None for a home of loose files. Raises: CacheError for what only a newer medfetch knows."""
-    content = cache.read_json(home.packed)
+    content = storage.read_json(home.packed)
     if content and content["format"] not in FORMATS:
         raise CacheError(f"{home.root} was packed by a newer medfetch, as {content['format']}", hint=UPGRADE)
     return content["format"] if content else None
@@ -79,7 +79,7 @@ def begin(home: Home, wanted: str | None) -> None:
         if wanted and wanted != before:
             packs.unseal()
             # A file of its own: a ledger that a power cut has damaged is made anew.
-            cache.write_json(home.packed, {"format": wanted})
+            storage.write_json(home.packed, {"format": wanted})
 
 
 def check(home: Home, wanted: str | None) -> None:

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from medfetch.cache import disk_errors, free_bytes
 from medfetch.checksum import BLOCK, Hasher, hash_file
 from medfetch.errors import DiskFull, IntegrityError
+from medfetch.storage import disk_errors, free_bytes
 from medfetch.types import Checksum, RemoteFile
 
 LOOK_AT_DISK = 64 << 20

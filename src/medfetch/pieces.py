@@ -18,7 +18,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from medfetch import machine
-from medfetch.cache import boot, disk_errors
+from medfetch.storage import boot, disk_errors
 
 PIECE = 2 << 20
 """Bytes."""

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache
+from medfetch import cache, storage
 from medfetch.cache import Home
 from medfetch.entries import files as files_of
 from medfetch.errors import RecipeError, UsageProblem
@@ -169,8 +169,8 @@ def load(home: Home, plan_id: str) -> Plan | None:
 
     Raises: CacheError where it cannot be read, or is one of a newer medfetch.
     """
-    header = cache.read_json(path := home.plans / plan_id / "plan.json")
-    cache.check_format(header, FORMAT, path)
+    header = storage.read_json(path := home.plans / plan_id / "plan.json")
+    storage.check_format(header, FORMAT, path)
     return Plan(plan_id, home, header) if header else None
 
 
@@ -198,10 +198,10 @@ def build(
     Raises: UsageProblem where nothing matches; RecipeError for a path that cannot be used; CacheError, DiskFull.
     """
     making = home.plans / f".{plan_id}.{secrets.token_hex(4)}"
-    with cache.disk_errors(home.root):
+    with storage.disk_errors(home.root):
         making.mkdir(parents=True)
     try:
-        with cache.disk_errors(home.root):
+        with storage.disk_errors(home.root):
             content = _write(making, entries, selection, header, hint, beside)
             make_way()
             try:
@@ -247,8 +247,8 @@ def _write(
         "parts": cut.parts(),
         "totals": cut.totals(),
     }
-    cache.sync_folder(folder)
-    cache.write_json(folder / "plan.json", content)
+    storage.sync_folder(folder)
+    storage.write_json(folder / "plan.json", content)
     return content
 
 

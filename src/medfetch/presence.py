@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, leases
+from medfetch import leases, storage
 from medfetch.cache import Home
 from medfetch.journal import Journal
 from medfetch.progress import Display, Event, counted
@@ -72,7 +72,7 @@ def tasks(home: Home) -> list[Run]:
 
 
 def boots(home: Home) -> set[str]:
-    """The starts of machines (``cache.boot``) on which somebody is at work."""
+    """The starts of machines (``storage.boot``) on which somebody is at work."""
     machines = [str(run.said["machine"]) for run in runs(home) if run.alive]
     return {machine.split("/")[1] for machine in machines if "/" in machine}
 
@@ -84,7 +84,7 @@ def entrance(home: Home, display: Display, kept_out_by: Callable[[Run], bool]) -
     Raises: CacheError, DiskFull.
     """
     said = False
-    with cache.disk_errors(home.root):
+    with storage.disk_errors(home.root):
         while True:
             lease = leases.take(home.lease)
             if lease is not None:
@@ -113,7 +113,7 @@ def turn(path: Path, display: Display, what: str) -> Iterator[None]:
     Raises: CacheError, DiskFull.
     """
     said = False
-    with cache.disk_errors(path):
+    with storage.disk_errors(path):
         while True:
             # Whoever failed at it before us has removed the folder, if it was empty.
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ class Presence:
 def announced(home: Home, plan: str, task: str | None, job: str | None) -> Iterator[Presence]:
     """Shows this run to all others meanwhile."""
     path = home.tasks / f"{secrets.token_hex(8)}.task"
-    with cache.disk_errors(path):
+    with storage.disk_errors(path):
         lease = leases.take(path, plan=plan, task=task, job=job, since=time.time(), files=0, bytes=0)
     assert lease is not None, "nobody else has that name"
     me = Presence(lease, Journal(home, plan=plan, task=task, job=job))

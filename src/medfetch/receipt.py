@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medfetch import __version__, cache
+from medfetch import __version__, storage
 from medfetch.agreements import Agreement
 from medfetch.config import Settings
 from medfetch.ledger import Ledger
@@ -24,21 +24,21 @@ IMPORTED = "import"
 
 def of_plan(plan: Plan) -> dict[str, Any] | None:
     """The receipt of a plan, None where it was never complete. Raises: CacheError, also for one of a newer medfetch."""
-    content = cache.read_json(path := plan.folder / "receipt.json")
-    cache.check_format(content, FORMAT, path)
+    content = storage.read_json(path := plan.folder / "receipt.json")
+    storage.check_format(content, FORMAT, path)
     return content if isinstance(content, dict) else None
 
 
 def through(plan: Plan) -> list[str]:
     """The caches and exports that files of a plan were taken from, instead of from a host."""
-    return list(cache.read_json(plan.folder / "through.json") or ())
+    return list(storage.read_json(plan.folder / "through.json") or ())
 
 
 def note_through(plan: Plan, folder: Path) -> None:
     """Writes down, before the first file is placed, that some come from there."""
     before = through(plan)
     if str(folder) not in before:
-        cache.write_json(plan.folder / "through.json", [*before, str(folder)])
+        storage.write_json(plan.folder / "through.json", [*before, str(folder)])
 
 
 def write(
@@ -94,6 +94,6 @@ def write(
         "tool": f"medfetch {__version__}",
     }
     # The end of the run waits for the disk, as long as it is worth while (``durability``).
-    cache.write_json(plan.folder / "receipt.json", content, durable=False)
-    cache.write_json(plan.home.receipt, content, durable=False)
+    storage.write_json(plan.folder / "receipt.json", content, durable=False)
+    storage.write_json(plan.home.receipt, content, durable=False)
     return content

@@ -39,13 +39,15 @@ class Finding:
     key: bool = False
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """A hint with the names that look like the one given, else with all of them."""
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """A hint with the names that look like the one given, else ``otherwise``, or all of them."""
     import difflib
 
     names = sorted(known)
     if close := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
         return f"did you mean {' or '.join(close)}?"
+    if otherwise is not None:
+        return otherwise
     return f"known: {', '.join(names)}" if names else "none are known here"
 
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import closing
 
-from medfetch import cache, durability, packs, placing, planning
+from medfetch import durability, packs, placing, planning, storage
 from medfetch.cache import Home
 from medfetch.ledger import Ledger
 from medfetch.planning import Plan
@@ -20,12 +20,12 @@ def reconcile(made: Plan, ledger: Ledger, *, look: bool = True, durable: bool = 
     ``look`` asks the disk for each file, and counts those in place as ``files_here``.
     """
     shards = made.shards
-    with cache.disk_errors(made.home.root):
+    with storage.disk_errors(made.home.root):
         placing.hand_over(made.home, shards, ledger, durable=durable)
     if not look:
         return planning.tally(made)
     lose(made.home, ledger, lost(made, ledger))
-    with cache.disk_errors(made.home.root):
+    with storage.disk_errors(made.home.root):
         if durability.in_doubt(made.home):
             lose(made.home, ledger, list(durability.lost(made.home, ledger.files())))
         durability.settle(made.home)

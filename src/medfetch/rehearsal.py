@@ -16,9 +16,9 @@ from medfetch.config import Settings
 from medfetch.errors import AccessRequired, IntegrityError, MedfetchError, Refused
 from medfetch.planning import Plan
 from medfetch.progress import Event
-from medfetch.runner import Wish
 from medfetch.sandboxed import ITSELF, show
 from medfetch.types import Group, Mailed, Part, Recipe, Route, Selection
+from medfetch.wishes import Wish
 
 T = TypeVar("T")
 INDEXED = ("idc", "tcia")

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from medfetch import durability, packs
-from medfetch.cache import Home, disk_errors
+from medfetch.cache import Home
 from medfetch.checksum import BLOCK, Hasher, hash_file
 from medfetch.errors import IntegrityError
 from medfetch.ledger import Ledger
 from medfetch.packs import Packs, Source
 from medfetch.partial import Room
 from medfetch.placing import in_the_way
+from medfetch.storage import disk_errors
 
 LARGEST, MOST = 2 * 10**9, 20_000
 """Bytes and files of an archive; a folder with more is cut into several. A larger file has one for itself."""

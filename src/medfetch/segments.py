@@ -14,7 +14,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from medfetch.cache import disk_errors
 from medfetch.checksum import Hasher
 from medfetch.errors import MedfetchError
 from medfetch.net.http import Answer
@@ -22,10 +21,11 @@ from medfetch.net.layers import Getter
 from medfetch.partial import HEAD, LOOK_AT_DISK, Partial, write_all
 from medfetch.pieces import PIECE, Pieces
 from medfetch.span import Changed, NoData, NoRanges, Span
+from medfetch.storage import disk_errors
 from medfetch.types import Checksum, RemoteFile
 
 if TYPE_CHECKING:
-    from medfetch.transfer import Terms
+    from medfetch.transfer.download import Terms
 
 SEGMENTS_FROM = 64 << 20
 """Bytes from which a file is fetched in several ranges."""

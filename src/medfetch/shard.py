@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from medfetch import entries, leases, packs, pins
-from medfetch.cache import disk_errors
 from medfetch.errors import IntegrityError, MedfetchError
 from medfetch.fetching import Fetching, Files, Means
 from medfetch.jobs import ShardJob
@@ -24,6 +23,7 @@ from medfetch.piles import Piles
 from medfetch.placing import Staged, accept, finish, left_in, move
 from medfetch.progress import Event
 from medfetch.state import Shard
+from medfetch.storage import disk_errors
 from medfetch.types import Entry, Group, RemoteFile
 
 BATCH_FILES = 1000

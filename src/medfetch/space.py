@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from medfetch import cache, packs, standing
+from medfetch import packs, standing, storage
 from medfetch.errors import DiskFull
 from medfetch.planning import Plan
 from medfetch.progress import human
@@ -26,7 +26,7 @@ def check(recipe: Recipe, made: Plan, tallies: Mapping[str, int]) -> None:
         needed += min(needed, packs.OVERHEAD)
     # What a former run left of it lies on that disk already.
     needed -= sum(path.stat().st_size for path in made.home.partial.iterdir() if path.is_file())
-    free = cache.free_bytes(made.home.root)
+    free = storage.free_bytes(made.home.root)
     if needed > free:
         raise DiskFull(
             f"{standing.label(recipe)} needs {human(needed)}, the disk of {made.home.cache} has {human(free)} free",

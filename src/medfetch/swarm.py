@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from medfetch import config, torrents
-from medfetch.cache import disk_errors
 from medfetch.errors import DiskFull, Refused, Retryable
+from medfetch.storage import disk_errors
 
 ENTRY = "dht.transmissionbt.com:6881"
 """Where the distributed hash table of BitTorrent (BEP 5) is entered: aria2c knows no place of its own."""

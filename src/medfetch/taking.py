@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medfetch import database, leases, packs, pins, planning, receipt, stored
-from medfetch.cache import Home, disk_errors
+from medfetch.cache import Home
 from medfetch.checksum import BLOCK, Hasher
 from medfetch.errors import CacheError, DiskFull, IntegrityError, MedfetchError
 from medfetch.ledger import Ledger, Placed
@@ -31,6 +31,7 @@ from medfetch.placing import Staged, accept, finish, left_in, move
 from medfetch.planning import Plan
 from medfetch.progress import Counting, Event
 from medfetch.state import Shard
+from medfetch.storage import disk_errors
 from medfetch.types import Assurance, Checksum, Entry, Group, RemoteFile
 
 TAKEN = ".taken"

@@ -15,24 +15,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from medfetch import (
-    cache,
     durability,
     entries,
     leases,
     packs,
+    permissions,
     piles,
     placing,
     planning,
     presence,
     receipt,
+    storage,
     stored,
     verify,
 )
-from medfetch.cache import Home, Readers
+from medfetch.cache import Home
 from medfetch.checksum import BLOCK, hash_file, hash_stream
 from medfetch.errors import CacheError, UsageProblem
 from medfetch.ledger import Ledger, Placed
 from medfetch.packs import Packs
+from medfetch.permissions import Readers
 from medfetch.planning import Plan
 from medfetch.runner import index_version
 from medfetch.state import Shard
@@ -254,7 +256,7 @@ def _set_aside(home: Home, findings: list[Finding]) -> None:
                 packs.set_aside(index, archive)
 
 
-def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int:
+def copy_to(made: Plan, target: Path, readers: Readers = permissions.EVERYBODY) -> int:
     """Places a complete plan's files in another folder, by hard link where that works; returns their number.
 
     There, too, they are for ``readers`` only; a folder that is there already stays as open as it is.
@@ -262,8 +264,8 @@ def copy_to(made: Plan, target: Path, readers: Readers = cache.EVERYBODY) -> int
     Raises: CacheError, also where another file is in the way; DiskFull.
     """
     count = 0
-    kept = readers if readers.private else cache.EVERYBODY
-    with cache.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger, watching=True)) as ledger:
+    kept = readers if readers.private else permissions.EVERYBODY
+    with storage.disk_errors(target), kept.only(), closing(Ledger(made.home.ledger, watching=True)) as ledger:
         for file in ledger.files_of_plan(made.shards):
             _copy(made.home, target / file.path, file, readers)
             count += 1

@@ -20,9 +20,9 @@ from medfetch.planning import matches
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.content import Content
 from medfetch.sandbox.kaggle import KEY, REFRESH, RULES, TOKEN, USER
+from medfetch.segments import SEGMENTS_FROM
 from medfetch.sources._kaggle import Place, verdict
 from medfetch.sources.kaggle import EACH, SINGLY, Kaggle
-from medfetch.transfer import SEGMENTS_FROM
 from medfetch.types import Door, RemoteFile, Selection, Unpack
 
 FEW = {"a.csv": b"a,b\n1,2\n", "train/x 1.nii": b"x" * 900, "train/y+2%.nii": b"y" * 901}

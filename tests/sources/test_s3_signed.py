@@ -12,7 +12,7 @@ from running import Ran, Run
 
 from medfetch.sandbox import Fault, Sandbox
 from medfetch.sandbox.sigv4 import Account
-from medfetch.transfer import SEGMENTS_FROM
+from medfetch.segments import SEGMENTS_FROM
 
 ME = Account("AKIAS3CRETSANDBOX123", "s3cret/of+the=account")
 GUEST = Account("ASIAS3CRETSANDBOX456", "s3cret/of+the=session", "s3cret//session+token==")

@@ -20,8 +20,8 @@ from medfetch.cli.wanted import NOTHING, in_lists
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 from medfetch.locks import using
-from medfetch.runner import Wish
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 
 @click.command("cite")

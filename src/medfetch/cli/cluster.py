@@ -20,9 +20,9 @@ from medfetch.errors import CacheError, UsageProblem
 from medfetch.forecast import Load
 from medfetch.planning import Plan
 from medfetch.progress import amount, counted
-from medfetch.runner import Wish
 from medfetch.schedulers import Array
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 HOUR = 3600
 MARGIN = 1.5

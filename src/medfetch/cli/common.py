@@ -168,8 +168,8 @@ def with_wish(function: Function) -> Function:
         session: Session, select: tuple[str, ...], parts: tuple[str, ...], route: str | None, limit: int | None,
         refresh: bool, **arguments: Any,
     ) -> None:  # fmt: skip
-        # With the runner comes the whole program, which `list` and `info` need not wait for.
-        from medfetch.runner import Wish
+        # With it comes all that knows plans, which `list` and `info` need not wait for.
+        from medfetch.wishes import Wish
 
         wish = Wish(Selection(facets(select), limit), parts, route, refresh=refresh)
         function(session, wish=wish, **arguments)

@@ -7,15 +7,28 @@ from pathlib import Path
 
 import click
 
-from medfetch import citations, database, dois, exports, formats, layers, planning, receipt, rehearsal, runner, standing
+from medfetch import (
+    citations,
+    database,
+    dois,
+    exports,
+    formats,
+    layers,
+    planning,
+    receipt,
+    rehearsal,
+    runner,
+    standing,
+    wishes,
+)
 from medfetch.cli.common import Session, facets, with_session
 from medfetch.config import Settings
 from medfetch.errors import AccessRequired, Refused, Retryable, Unreachable, UsageProblem
 from medfetch.formats import Dataset
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
-from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
+from medfetch.wishes import Wish
 
 
 @click.command("export")
@@ -77,6 +90,6 @@ def _dataset(recipe: Recipe, wish: Wish, settings: Settings, display: Display) -
                 raise
             text = f"{standing.label(recipe)}: told by its recipe alone: {error.message}"
             display.say("note", {"reason": error.message}, text)
-            recipe = replace(recipe, parts=tuple(runner.chosen_parts(recipe, wish)))
+            recipe = replace(recipe, parts=tuple(wishes.chosen_parts(recipe, wish)))
     receipts = tuple(filter(None, map(receipt.of_plan, plans)))
     return Dataset(recipe, plans, receipts, settings, lambda doi: citations.kept(doi, settings))

@@ -22,9 +22,9 @@ from medfetch.errors import AccessRequired, MedfetchError, UsageProblem
 from medfetch.packs import FORMATS
 from medfetch.planning import Plan
 from medfetch.progress import Display, counted, human
-from medfetch.runner import Wish
 from medfetch.shares import Share
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 
 class _Command(click.Command):

@@ -13,8 +13,8 @@ from medfetch.cli.common import Session, with_session, with_wish
 from medfetch.errors import Incomplete
 from medfetch.manual import Taken
 from medfetch.progress import counted, human
-from medfetch.runner import Wish
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 SHOWN = 20
 """Files that are listed for a person, of each kind; a script gets all."""

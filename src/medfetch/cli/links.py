@@ -9,13 +9,13 @@ from typing import TextIO
 
 import click
 
-from medfetch import mail, runner
+from medfetch import mail, wishes
 from medfetch.config import Settings
 from medfetch.errors import UsageProblem
 from medfetch.mail import Fit
 from medfetch.progress import Display
-from medfetch.runner import Wish
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 SHOWN = 10
 """Files and links that are named, of each kind."""
@@ -44,7 +44,7 @@ def given(
     if others := mail.strangers([recipe for recipe, _ in wanted], found):
         display.say("links", {"without_file": others}, f"links that are for no file: {_named(others)}")
     for recipe, wish in wanted:
-        fit = mail.fit(runner.chosen_parts(recipe, wish), found)
+        fit = mail.fit(wishes.chosen_parts(recipe, wish), found)
         if fit.files:
             display.say("links", _content(recipe, fit), _text(recipe, fit))
         yield recipe, wish, replace(settings, links=fit.good)

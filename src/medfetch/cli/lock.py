@@ -17,8 +17,8 @@ from medfetch.config import Settings
 from medfetch.errors import AccessRequired, UsageProblem
 from medfetch.locks import Lock, Locked, differences, making, using
 from medfetch.locks.differences import Change
-from medfetch.runner import Wish
 from medfetch.types import Recipe
+from medfetch.wishes import Wish
 
 
 @click.command("lock")

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from medfetch import admission, cache, runner, standing, survey
+from medfetch import admission, runner, standing, storage, survey
 from medfetch.charts import holdings
 from medfetch.cli import completion, links, plots
 from medfetch.cli.common import Session, with_session, with_wish
@@ -16,8 +16,8 @@ from medfetch.cli.wanted import wanted
 from medfetch.errors import AccessRequired, UsageProblem
 from medfetch.planning import Plan
 from medfetch.progress import amount, counted, human
-from medfetch.runner import Wish
 from medfetch.types import Assurance, Entry, Recipe, RemoteFile
+from medfetch.wishes import Wish
 
 CRC = Assurance.ARCHIVE_CRC.value
 
@@ -98,7 +98,7 @@ def _content(recipe: Recipe, made: Plan) -> dict[str, Any]:
         "you_pay": made.costs,
         "index": made.header["index"],
         "shards": made.header["shards"],
-        "free_bytes": cache.free_bytes(made.home.root),
+        "free_bytes": storage.free_bytes(made.home.root),
         "path": str(made.home.root),
     }
 

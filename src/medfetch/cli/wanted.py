@@ -9,8 +9,8 @@ from pathlib import Path
 from medfetch import dois, exports, rehearsal
 from medfetch.config import Settings
 from medfetch.errors import RecipeError, UsageProblem
-from medfetch.runner import Wish
 from medfetch.types import Recipe, Selection
+from medfetch.wishes import Wish
 
 NOTHING = UsageProblem("no dataset was named", hint="medfetch list shows what there is")
 

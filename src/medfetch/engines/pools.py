@@ -18,7 +18,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medfetch import cache
+from medfetch import cache, storage
 from medfetch.errors import MedfetchError, Unreachable, UsageProblem
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _on_cluster(wanted: Pool) -> Any:
         return dask.config.get(f"jobqueue.{wanted.where}.{key}", None)
 
     folder = _folder(wanted.cache)
-    with cache.disk_errors(folder):
+    with storage.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     cluster = getattr(dask_jobqueue, JOBQUEUE[wanted.where])(

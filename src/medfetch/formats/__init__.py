@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from medfetch import cache, citations
+from medfetch import citations, storage
 from medfetch.cache import Home
 from medfetch.config import Settings
 from medfetch.errors import MedfetchError
@@ -81,7 +81,7 @@ def opened(to: Path | None, name: str) -> Iterator[TextIO]:
         yield sys.stdout
         return
     temporary = to / f".{name}.medfetch"
-    with cache.disk_errors(to):
+    with storage.disk_errors(to):
         to.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "w", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from medfetch import __version__, cache
+from medfetch import __version__, storage
 from medfetch.errors import UPGRADE, RecipeError, UsageProblem
 
 FORMAT = 1
@@ -103,7 +103,7 @@ def write(lock: Lock) -> None:
     content = {"lock": FORMAT, "tool": f"medfetch {__version__}", **({"sandbox": True} if lock.sandbox else {})}
     content["datasets"] = [dict(each.told) for each in lock.datasets]
     temporary = lock.path.with_name(f".{lock.path.name}.{os.getpid()}")
-    with cache.disk_errors(lock.path):
+    with storage.disk_errors(lock.path):
         try:
             with open(temporary, "w", encoding="utf-8") as file:
                 file.write(HEAD)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, entries, kept
+from medfetch import entries, kept, storage
 from medfetch.errors import CacheError, UsageProblem
 from medfetch.locks import ENTRIES, Locked
 from medfetch.pins import Pin
@@ -86,7 +86,7 @@ def save(lines: Iterable[str], folder: Path) -> dict[str, str]:
     if size <= SHORT:
         return {"list": f"sha256:{digest.hexdigest()}", ENTRIES: "".join(f"{text}\n" for text in held)}
     temporary = folder / f".{os.getpid()}.jsonl.gz"
-    with cache.disk_errors(folder):
+    with storage.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             # Neither name nor time go into it, so that the same list is the same file.

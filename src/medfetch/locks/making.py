@@ -18,8 +18,8 @@ from medfetch.locks.addresses import Addresses
 from medfetch.locks.lists import PUBLISHED, File, Planned
 from medfetch.planning import Plan
 from medfetch.progress import counted
-from medfetch.runner import Wish
 from medfetch.types import Assurance, Entry, Group, Recipe, RemoteFile, Selection
+from medfetch.wishes import Wish
 
 FACTS = ("name", "licence", "cite", "routes", "select", "limit", "archives", "index", "made")
 """Of a plan's header, what another machine cannot find out by itself."""

@@ -21,8 +21,8 @@ from medfetch.locks import Lock, Locked, lists
 from medfetch.locks.addresses import Addresses
 from medfetch.locks.lists import File, Planned
 from medfetch.planning import Plan
-from medfetch.runner import Wish
 from medfetch.types import Checksum, Entry, Part, Recipe, RemoteFile, Selection
+from medfetch.wishes import Wish
 
 
 def wanted(path: Path, names: Iterable[str], settings: Settings) -> list[tuple[Recipe, Wish]]:

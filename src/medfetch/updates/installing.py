@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfetch import cache, catalog, leases, recipe_folders
+from medfetch import catalog, leases, recipe_folders, storage
 from medfetch.config import Settings
 from medfetch.errors import UPGRADE, CacheError, IntegrityError, RecipeError, UsageProblem
 from medfetch.recipe_check import Problem
@@ -111,7 +111,7 @@ def reset(settings: Settings) -> Outcome:
 def _changing(data: Path) -> Iterator[dict[str, Any]]:
     """The state, while nobody else changes it; afterwards, folders that it does not name are removed."""
     place = recipe_folders.place(data)
-    with cache.disk_errors(place):
+    with storage.disk_errors(place):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.mkdir(exist_ok=True)
     state = dict(recipe_folders.state(data))
@@ -132,8 +132,8 @@ def _changing(data: Path) -> Iterator[dict[str, Any]]:
 
 def _write(content: dict[str, Any], settings: Settings) -> None:
     path = recipe_folders.state_file(settings.data)
-    with cache.disk_errors(path):
-        cache.write_json(path, {"format": recipe_folders.FORMAT, **content})
+    with storage.disk_errors(path):
+        storage.write_json(path, {"format": recipe_folders.FORMAT, **content})
 
 
 def _staged(recipes: Recipes, settings: Settings) -> tuple[Path, tuple[Problem, ...]]:
@@ -144,20 +144,20 @@ def _staged(recipes: Recipes, settings: Settings) -> tuple[Path, tuple[Problem, 
     place = recipe_folders.place(settings.data)
     making = place / f".{secrets.token_hex(8)}"
     try:
-        with cache.disk_errors(place):
+        with storage.disk_errors(place):
             for path, content in recipes.files.items():
                 (making / path).parent.mkdir(parents=True, exist_ok=True)
                 (making / path).write_bytes(content)
             (making / recipe_folders.NUMBER).write_text(f"{recipes.number}\n")
         left_out = _sifted(recipes, making)
         folder = place / f"{recipes.number}-{recipes.digest.removeprefix('sha256:')[:12]}"
-        with cache.disk_errors(place):
-            cache.sync_folder(making)
+        with storage.disk_errors(place):
+            storage.sync_folder(making)
             if folder.exists():
                 # The same set, perhaps of an earlier medfetch, which could use less of it. Whoever reads it reads on.
                 folder = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
             making.rename(folder)
-            cache.sync_folder(place)
+            storage.sync_folder(place)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder, left_out
