@@ -55,6 +55,7 @@ lint: .venv/developed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 docs: .venv/developed
 	$(BIN)/python scripts/command_reference.py > docs/cli.md

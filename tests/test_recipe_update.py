@@ -291,17 +291,18 @@ def test_a_repository_by_https_at_a_commit(
     folder, commit = checkout
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with Repo(str(folder)) as repository, make_server("127.0.0.1", 0, None, handler_class=Quiet) as host:
+    with Repo(str(folder)) as repository:
         repository.refs[b"refs/heads/" + b"0" * 40] = commit.encode()  # a branch that is called like a commit
-        host.set_app(HTTPGitApplication(DictBackend({"/medfetch.git": repository})))
-        host.socket = context.wrap_socket(host.socket, server_side=True)
-        threading.Thread(target=host.serve_forever, daemon=True).start()
-        address = f"https://127.0.0.1:{host.server_port}/medfetch.git"
-        found = obtaining.obtain(address, commit, trusting)
-        assert (found.number, found.files, found.origin) == (BUILTIN + 1, recipes().files, f"{address}@{commit}")
-        with pytest.raises(UsageProblem, match=f"no commit {'0' * 40} in https"):
-            obtaining.obtain(address, "0" * 40, trusting)
-        host.shutdown()
+        application = HTTPGitApplication(DictBackend({"/medfetch.git": repository}))
+        with make_server("127.0.0.1", 0, application, handler_class=Quiet) as host:
+            host.socket = context.wrap_socket(host.socket, server_side=True)
+            threading.Thread(target=host.serve_forever, daemon=True).start()
+            address = f"https://127.0.0.1:{host.server_port}/medfetch.git"
+            found = obtaining.obtain(address, commit, trusting)
+            assert (found.number, found.files, found.origin) == (BUILTIN + 1, recipes().files, f"{address}@{commit}")
+            with pytest.raises(UsageProblem, match=f"no commit {'0' * 40} in https"):
+                obtaining.obtain(address, "0" * 40, trusting)
+            host.shutdown()
 
 
 def test_what_a_host_may_not_do(server: Server, trusting: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
