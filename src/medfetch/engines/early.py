@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -51,14 +51,16 @@ def workers(count: int) -> Iterator[None]:
 
         # What has been imported stays, and shared: to look through it for garbage would write to all of it.
         gc.freeze()
-        for _ in range(count):
-            _fork(worker.main)
+        with suppress(OSError):  # a limit of processes: engines.local tells of it, if it needs more than there are
+            for _ in range(count):
+                _fork(worker.main)
     try:
         yield
     finally:
         while _waiting:
             process, connection = _waiting.pop()
             connection.close()
+            process.kill()
             process.wait()
 
 
