@@ -17,6 +17,7 @@ from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import recv_handle, send_handle
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What the parent has handlers for, which are not a worker's."""
@@ -65,17 +66,25 @@ def workers(count: int) -> Iterator[None]:
 
 
 def take(rate: int) -> tuple[Forked, Connection] | None:
-    """One of those that wait, and the pipe to it; it is handed the descriptor ``rate``. None if there is none."""
+    """One of those that wait, and the pipe to it; it is handed the descriptor ``rate``, and the umask, which may be
+    another by now. None if there is none."""
     while _waiting:
         process, connection = _waiting.pop()
         try:
             send_handle(connection, rate, process.pid)
+            connection.send(_umask())
         except OSError:  # somebody has killed it
             connection.close()
             process.wait()
         else:
             return process, connection
     return None
+
+
+def _umask() -> int:
+    """Read without being changed for a moment, as umask(2) would for all threads."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["Umask"], 8)
 
 
 def _fork(main: Callable[[int, int], None]) -> None:
@@ -90,6 +99,7 @@ def _fork(main: Callable[[int, int], None]) -> None:
             parents.close()
         try:
             rate = recv_handle(theirs)
+            os.umask(theirs.recv())
         except (EOFError, OSError):  # nobody has had a use for it
             return
         main(theirs.fileno(), rate)
