@@ -78,7 +78,7 @@ def measure(workload: Workload, chosen: argparse.Namespace, compiled: Path) -> d
         sys.exit(
             f"{chosen.data} has less than {needed / 1e9:.1f} GB free: name another folder with --data, or a --scale"
         )
-    disk = chosen.disk or disks.place(needed)
+    disk = chosen.data if workload.tmpfs else chosen.disk or disks.place(needed)
     say(f"{workload.name}: {workload.what}, written to {disk}; load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="bench-data-", dir=chosen.data) as name:
         folder = Path(name)

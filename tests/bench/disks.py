@@ -18,8 +18,8 @@ from pathlib import Path
 from bench.data import MIB
 
 IN_MEMORY, ON_DISK = Path("/dev/shm"), Path("/var/tmp")
-TIMES = 4
-"""So many times the data must fit into memory: the server's, the file system, its page cache, and some more."""
+TIMES = 3
+"""So many times the data must fit into memory: the server's, the file system, its page cache."""
 
 ROOM = 3
 """So many times what is written the file system has room for."""
