@@ -46,7 +46,7 @@ _waiting: list[tuple[Forked, Connection]] = []
 @contextmanager
 def workers(count: int) -> Iterator[None]:
     """So many wait meanwhile, where they can be forked: on Linux (macOS' libraries do not bear it), without threads."""
-    if sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1:
+    if sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1 and _umask() is not None:
         # With it comes pycurl, and libcurl.
         from medfetch.engines import worker
 
@@ -81,10 +81,10 @@ def take(rate: int) -> tuple[Forked, Connection] | None:
     return None
 
 
-def _umask() -> int:
-    """Read without being changed for a moment, as umask(2) would for all threads."""
+def _umask() -> int | None:
+    """Read without being changed for a moment, as umask(2) would for all threads; None before Linux 4.7."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines["Umask"], 8)
+    return int(lines["Umask"], 8) if "Umask" in lines else None
 
 
 def _fork(main: Callable[[int, int], None]) -> None:
