@@ -45,8 +45,8 @@ _waiting: list[tuple[Forked, Connection]] = []
 
 @contextmanager
 def workers(count: int) -> Iterator[None]:
-    """So many wait meanwhile, where they can be forked: on Linux (macOS' libraries do not bear it), without threads."""
-    if sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1 and _umask() is not None:
+    """So many wait meanwhile, where they can be forked."""
+    if _safe():
         # With it comes pycurl, and libcurl.
         from medfetch.engines import worker
 
@@ -79,6 +79,13 @@ def take(rate: int) -> tuple[Forked, Connection] | None:
         else:
             return process, connection
     return None
+
+
+def _safe() -> bool:
+    """Whether there is no thread yet, and the system bears it: macOS' libraries do not."""
+    with suppress(OSError):  # a system without /proc
+        return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1 and _umask() is not None
+    return False
 
 
 def _umask() -> int | None:
