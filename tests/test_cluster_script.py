@@ -203,11 +203,11 @@ class Stage:
         self.environment = {**run.environment, **path}  # type: ignore[attr-defined]
 
     def play(self, page: str, folder: Path) -> str:
-        """Its first example, in that folder; what was said."""
+        """Its examples, in that folder; what was said."""
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        (example, *_) = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        examples = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         done = subprocess.run(
-            ["bash", "-euc", example], env=self.environment, cwd=folder, stdin=subprocess.DEVNULL, text=True,
+            ["bash", "-euc", "".join(examples)], env=self.environment, cwd=folder, stdin=subprocess.DEVNULL, text=True,
             capture_output=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

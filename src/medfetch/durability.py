@@ -64,7 +64,8 @@ UNKNOWN = "unknown"
 
 
 def _marks(home: Home) -> list[_Mark]:
-    return [_Mark(path) for path in home.inner.glob("unsynced.*.*")]
+    with storage.disk_errors(home.root):
+        return [_Mark(path) for path in home.inner.glob("unsynced.*.*")]
 
 
 def _new_mark(home: Home) -> _Mark:

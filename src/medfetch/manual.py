@@ -197,7 +197,7 @@ class _Import:
         if whole:
             shard.complete(active)
         else:
-            shard.open -= 1  # It stays to be done.
+            shard.leave(active)
 
     def _file(self, shard: OpenShard, active: Active, file: RemoteFile, bringing: Bringing) -> bool:
         # What is published in pieces may have been joined already; volumes of a split zip cannot be.

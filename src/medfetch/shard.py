@@ -53,6 +53,13 @@ class Active:
     errors: list[MedfetchError] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
 
+    @property
+    def coming(self) -> int:
+        """Requests to come: one for a file or an archive, else one for each member that is not here."""
+        if not isinstance(self.entry, Group) or (self.entry.archive and not self.singly):
+            return 1
+        return max(1, (self.entry.files or 0) - len(self.names))
+
 
 @dataclass(slots=True)
 class Batch:
@@ -81,8 +88,7 @@ class OpenShard:
         self.fetching = Fetching(job.home, job.number, lease.token, job.archives, means, packed=packed)
         self.exhausted = False
         """Every open entry was taken up."""
-        self.open = 0
-        """Entries in work."""
+        self._at_work: dict[int, Active] = {}
         self.lost = False
         """Somebody else has it, after a long silence of ours: nothing is written any more."""
         self._after = 0
@@ -93,7 +99,12 @@ class OpenShard:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to do, and everything is written down."""
-        return self.exhausted and not self.open and not self._batch
+        return self.exhausted and not self._at_work and not self._batch
+
+    @property
+    def coming(self) -> int:
+        """Requests to come for the entries in work, as far as that is known: at least one for each."""
+        return sum(active.coming for active in self._at_work.values())
 
     def route(self, active: Active) -> dict[str, Any]:
         return self.job.routes[active.part][active.route]
@@ -104,12 +115,11 @@ class OpenShard:
         """So many further entries at the most."""
         rows = self._state.todo(self._after, number)
         self.exhausted = len(rows) < number
-        self.open += len(rows)
         return [self._active(*row) for row in rows]
 
     def _active(self, row: int, part: str, unit: str, entry: Entry) -> Active:
         self._after = row
-        active = Active(self, row, part, entry, unit)
+        active = self._at_work[row] = Active(self, row, part, entry, unit)
         if isinstance(entry, Group):
             self._look_up(active)
         return active
@@ -139,12 +149,16 @@ class OpenShard:
             active.errors.append(IntegrityError(problem))
 
     def complete(self, active: Active) -> None:
-        self.open -= 1
+        del self._at_work[active.row]
         self._batch.finished.append(active)
+
+    def leave(self, active: Active) -> None:
+        """It stays to be done."""
+        del self._at_work[active.row]
 
     def fail(self, active: Active) -> None:
         """Gives an entry up, with the last of its errors."""
-        self.open -= 1
+        del self._at_work[active.row]
         self._fail(active, self._batch)
 
     def _fail(self, active: Active, batch: Batch) -> None:
@@ -156,7 +170,7 @@ class OpenShard:
 
     def write_down(self) -> None:
         """Writes down what is finished, when it is time. Raises: DiskFull, CacheError."""
-        ending = self.exhausted and not self.open
+        ending = self.exhausted and not self._at_work
         late = time.monotonic() - self._flushed >= BATCH_SECONDS
         if self._batch and (ending or late or len(self._batch.files) >= BATCH_FILES):
             self.save()

@@ -145,8 +145,11 @@ class _Work:
     # -- shards --------------------------------------------------------------------------------------------------
 
     def _open_next(self) -> None:
-        """Opens a further shard when all entries of the others were taken up."""
+        """Opens a further shard when all entries of the others were taken up, and not much of them is to come: else
+        other processes, which may be on other machines, would have nothing to do."""
         if not all(shard.exhausted for shard in self.shards):
+            return
+        if sum(shard.coming for shard in self.shards) >= self._enough:
             return
         self.next = self.next or self.more()
         now = time.monotonic()
@@ -181,9 +184,14 @@ class _Work:
         shard.close()
         self.ended(shard.job.number, False)
 
+    @property
+    def _enough(self) -> int:
+        """Requests that are kept ready."""
+        return max(LEAST, AHEAD * self.pool.allowed)
+
     def _refill(self) -> None:
         """Takes up further entries while there is little to fetch, and hands out what is ready."""
-        most = max(LEAST, AHEAD * self.pool.allowed)
+        most = self._enough
         for shard in self.shards:
             while not shard.exhausted and len(self.ready) + len(self.plain) + self.pool.waiting < most:
                 for active in shard.take_up(most):

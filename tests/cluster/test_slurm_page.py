@@ -18,6 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text(encoding="utf
 BLOCKS = dict(re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 """By their language; the commands have none."""
 SUBJECTS = ("LIDC-IDRI-0001", "LIDC-IDRI-0002")
+FOUR = (*SUBJECTS, "LIDC-IDRI-0003", "LIDC-IDRI-0004")
 SLOW = {"match": r"\.dcm$", "rate": 4_000, "times": None}
 
 
@@ -42,7 +43,10 @@ def test_a_script_survives_what_befalls_its_tasks(slurm: Slurm, box: Box, medfet
     on_cluster = Slurm(medfetch.environment)
     home = cache.home(tmp_path / "cache", "lidc-idri", None)
     box.ask("POST", "__faults", SLOW)
-    said = on_cluster("bash", "-euc", f"cd {tmp_path}\n{BLOCKS['']}")
+    # As many large series as there are tasks: each has something to do for long.
+    page = BLOCKS[""].replace(",".join(SUBJECTS), ",".join(FOUR))
+    assert page != BLOCKS[""]
+    said = on_cluster("bash", "-euc", f"cd {tmp_path}\n{page}")
     verify, array = re.findall(r"^(?:Submitted batch job|submitted) ([0-9]+)", said, re.MULTILINE)
     until(lambda: len(at_work(home)) == 4, "all tasks at work")
     killed, parked, requeued, left = sorted(tasks := at_work(home))
@@ -57,8 +61,8 @@ def test_a_script_survives_what_befalls_its_tasks(slurm: Slurm, box: Box, medfet
     def log(job: str) -> str:
         return (tmp_path / f"medfetch-lidc-idri-{job}.log").read_text()
 
-    assert f"{len(wanted(*SUBJECTS))} files, 0 bad" in log(f"verify-{verify}")
-    assert tree(home.root) == wanted(*SUBJECTS)
+    assert f"{len(wanted(*FOUR))} files, 0 bad" in log(f"verify-{verify}")
+    assert tree(home.root) == wanted(*FOUR)
     assert "stopped by SIGUSR1" in log(parked) and "stopped by SIGTERM" in log(requeued)
     # What was said first is kept, and it said its first word again.
     assert len(re.findall("^lidc-idri: ", log(requeued), re.MULTILINE)) >= 2
