@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from running import Medfetch, Run
 from servers import Server, serve
 
 from medfetch import cache as cache_folder
-from medfetch import durability, leases, machine, storage
+from medfetch import durability, leases, machine, storage, upkeep
 from medfetch.cache import Home
 
 BODIES = {f"file-{number}": bytes([number]) * 50_000 for number in range(5)}
@@ -180,3 +181,16 @@ def test_a_sync_that_somebody_kills_is_done_again(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append("file"), fsync(descriptor)))
     machine.sync_file(program)
     assert synced == [tmp_path, "file"]
+
+
+def test_a_mark_that_goes_while_its_home_is_removed(home_of_set: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, marks = shutil.rmtree, iter(["one"])
+
+    def rmtree(path: Path) -> None:
+        if next(marks, None):
+            raise FileNotFoundError(home_of_set.inner / "unsynced.x.1")
+        really(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    upkeep.remove(home_of_set)
+    assert not home_of_set.root.exists()

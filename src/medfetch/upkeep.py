@@ -308,7 +308,10 @@ def remove(home: Home) -> None:
     with presence.alone_now(home) as alone:
         if not alone:
             raise UsageProblem(f"another medfetch is at work in {home.root}", hint="wait for it, or stop it")
-        shutil.rmtree(home.root)
+        while home.root.exists():
+            # A sync of a run before may take its mark away meanwhile (``durability``).
+            with suppress(FileNotFoundError):
+                shutil.rmtree(home.root)
     with suppress(OSError):
         home.root.parent.rmdir()
 
