@@ -170,7 +170,7 @@ class Ledger:
         """Notes that files are gone or bad: their units are not complete any more, their digests are kept."""
         with transaction(self._db, self.path):
             lost = 0
-            for lost, path in enumerate(paths, 1):  # noqa: B007
+            for lost, path in enumerate(paths, 1):  # noqa: B007 how many there were
                 self._db.execute(
                     "UPDATE unit SET complete = 0 WHERE id IN (SELECT unit FROM file WHERE path = ?)", (path,)
                 )

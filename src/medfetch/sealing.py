@@ -190,7 +190,7 @@ class _Sealing:
         """The bytes of a file. Raises: IntegrityError, before the last of them, where they are not those that came."""
         hasher, left = Hasher(), source.size
         try:
-            file = open(self._home.root / source.spot.name, "rb", buffering=0)  # noqa: SIM115
+            file = open(self._home.root / source.spot.name, "rb", buffering=0)  # noqa: SIM115 with, below
         except FileNotFoundError:
             raise _Spoilt(source, "is missing") from None
         with file:

@@ -180,7 +180,7 @@ def check_nifti(content: Content) -> str | None:
     with _opened(content) as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        file = gzip.open(raw) if zipped else raw  # noqa: SIM115
+        file = gzip.open(raw) if zipped else raw  # noqa: SIM115 raw is closed by whoever opened it
         try:
             lead = file.read(4)
             sizes = {int.from_bytes(lead, "little"), int.from_bytes(lead, "big")} & _NIFTI_HEADERS.keys()

@@ -41,7 +41,7 @@ Outcome = tuple[str, Exception | None]
 another to go on with; ``failed``, with the error that ends the run."""
 
 
-class Helper(WorkerPlugin):  # type: ignore[misc]
+class Helper(WorkerPlugin):  # type: ignore[misc]  # distributed is half typed
     """A run, as it is in one worker's process. It is made anew there from its name, its umask and its version."""
 
     def __init__(self, name: str, umask: int) -> None:

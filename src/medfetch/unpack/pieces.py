@@ -88,7 +88,7 @@ class _Joined(Whole):
     def _piece(self, number: int) -> IO[bytes]:
         if self._open is None or self._open[0] != number:
             self._close_piece()
-            self._open = number, open(self._pieces[number], "rb", buffering=0)  # noqa: SIM115
+            self._open = number, open(self._pieces[number], "rb", buffering=0)  # noqa: SIM115 see _close_piece
         return self._open[1]
 
     def _close_piece(self) -> None:

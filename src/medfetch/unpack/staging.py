@@ -237,7 +237,7 @@ class Sink:
         self._path, self._at = staging.staged(name), staging.spot(name, size)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Not to be cut where it has other members, too.
-        self._file = open(self._path, "wb" if not self._at else "r+b")  # noqa: SIM115
+        self._file = open(self._path, "wb" if not self._at else "r+b")  # noqa: SIM115 open as long as this is
         self._file.seek(self._at or 0)
 
     def write(self, data: bytes | bytearray) -> None:
